@@ -1,0 +1,99 @@
+/* files.c: files appear whole or not at all. Enters: a path. Leaves: bytes, or a file renamed into place after a sync. */
+#include "base/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+double time_now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+Status outfile_open(OutFile *out, const char *path, Fault *f) {
+    *out = (OutFile){0};
+    if (strlen(path) >= sizeof out->path) return fault(f, STATUS_FAIL, "the path is too long: %zu bytes, at most %zu", strlen(path), sizeof out->path - 1);
+    snprintf(out->path, sizeof out->path, "%s", path);
+    snprintf(out->temporary, sizeof out->temporary, "%s.%ld.part", path, (long)getpid());
+    out->file = fopen(out->temporary, "wb");
+    if (out->file == NULL) return fault(f, STATUS_FAIL, "cannot write %s: %s", path, strerror(errno));
+    return STATUS_OK;
+}
+
+/* A rename is only safe from a power cut once the folder that holds the name is synced too. */
+static void sync_folder(const char *path) {
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    const int folder = open(dirname(copy), O_RDONLY | O_DIRECTORY);
+    if (folder < 0) return;
+    (void)fsync(folder);
+    close(folder);
+}
+
+Status outfile_commit(OutFile *out, Fault *f) {
+    bool good = ferror(out->file) == 0;
+    if (!good && errno == 0) errno = EIO;
+    good = good && fflush(out->file) == 0 && fsync(fileno(out->file)) == 0;
+    int cause = errno;
+    if (fclose(out->file) != 0 && good) {
+        good = false;
+        cause = errno;
+    }
+    out->file = NULL;
+    if (good && rename(out->temporary, out->path) != 0) {
+        good = false;
+        cause = errno;
+    }
+    if (!good) {
+        unlink(out->temporary);
+        return fault(f, STATUS_FAIL, "cannot write %s: %s; what was there before is unchanged", out->path, strerror(cause));
+    }
+    sync_folder(out->path);
+    return STATUS_OK;
+}
+
+void outfile_abandon(OutFile *out) {
+    if (out->file == NULL) return;
+    fclose(out->file);
+    out->file = NULL;
+    unlink(out->temporary);
+}
+
+Status file_read(const char *path, unsigned char **bytes, size_t *count, Fault *f) {
+    *bytes = NULL;
+    *count = 0;
+    const bool standard_input = strcmp(path, "-") == 0;
+    FILE *file = standard_input ? stdin : fopen(path, "rb");
+    if (file == NULL) return fault(f, STATUS_FAIL, "cannot read %s: %s", path, strerror(errno));
+    size_t room = 1 << 16, used = 0;
+    unsigned char *buffer = malloc(room);
+    while (buffer != NULL) {
+        used += fread(buffer + used, 1, room - used - 1, file);
+        if (used < room - 1) break;
+        unsigned char *larger = room > SIZE_MAX / 2 ? NULL : realloc(buffer, room * 2);
+        if (larger == NULL) {
+            free(buffer);
+            buffer = NULL;
+            break;
+        }
+        buffer = larger;
+        room *= 2;
+    }
+    const bool read_error = ferror(file) != 0;
+    const int cause = errno;
+    if (!standard_input) fclose(file);
+    if (buffer == NULL) return fault(f, STATUS_FAIL, "out of memory while reading %s", path);
+    if (read_error) {
+        free(buffer);
+        return fault(f, STATUS_FAIL, "cannot read %s: %s", path, strerror(cause));
+    }
+    buffer[used] = 0;
+    *bytes = buffer;
+    *count = used;
+    return STATUS_OK;
+}

@@ -1,0 +1,45 @@
+/* cli.h: what the subcommands of `moe` share: options from a table, errors in one line, JSON that other programs can read.
+ * Results go to standard output; progress, timings and warnings to standard error. */
+#ifndef MOE_CLI_H
+#define MOE_CLI_H
+
+#include "base/base.h"
+
+typedef enum { OPT_FLAG, OPT_SIZE, OPT_SEED, OPT_NUMBER, OPT_TEXT, OPT_CHOICE } OptionKind; /* bool*, size_t*, uint64_t*, double*, const char**, const char** */
+typedef struct {
+    const char *name;       /* "--steps"; "-n" and "--count" share a row as "-n,--count" */
+    OptionKind kind;
+    void *value;            /* where it goes; holds the default before */
+    double least, most;     /* of a SIZE or NUMBER */
+    const char *const *choices; /* of a CHOICE, ends with NULL */
+    const char *argument;   /* "N", "FILE", "TEXT" in the help */
+    const char *help;
+} Option;                   /* a table ends with name NULL */
+typedef struct {
+    const char *name, *summary, *usage, *example;
+    int (*run)(int argc, char **argv); /* argv[0] is the subcommand's name; returns the exit code */
+} Command;
+extern const Command commands[]; /* ends with name NULL */
+
+/* Parses argv[1..]. `positional` (may be NULL) takes up to *positional_count words. Prints help for --help and sets *done.
+ * An unknown flag or a bad value names the flag, what was expected, what was found and the nearest valid name. */
+Status options_parse(const Command *command, const Option *table, int argc, char **argv, const char **positional, size_t *positional_count, bool *done, Fault *f);
+const char *nearest_name(const char *word, const char *const *names, size_t count); /* NULL when nothing is near */
+int cli_fail(const char *command, Status status, const Fault *f); /* "moe route: ..." on standard error; returns the exit code */
+
+bool color_wanted(FILE *to);    /* a terminal, and NO_COLOR is not set */
+/* JSON: strings are escaped, invalid UTF-8 becomes U+FFFD; numbers carry nine significant digits, NaN and infinities become null. */
+void json_string(FILE *to, const char *bytes, size_t count);
+void json_number(FILE *to, double value);
+/* {"id":5,"text":"the"} with "bytes" in hex beside a text that is not UTF-8 by itself. */
+void json_token(FILE *to, int32_t id, const char *bytes, size_t count);
+
+int cmd_tokenize(int argc, char **argv);
+int cmd_logits(int argc, char **argv);
+int cmd_generate(int argc, char **argv);
+int cmd_route(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_train(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+
+#endif

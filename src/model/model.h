@@ -1,0 +1,120 @@
+/* model.h: the transformer around the layer, Mixtral's architecture at any size.
+ *
+ *   tokens → embedding → [ x += attention(norm(x)) · x += moe_or_dense(norm(x)) ] × L → norm → output head → logits (T,V)
+ *
+ * T = B·N tokens: B sequences × N positions. H heads of width h, G key/value heads (each serves H/G query heads).
+ * RoPE turns ADJACENT pairs (2i, 2i+1), as GGUF's llama architecture stores Q and K (Hugging Face rotates halves; its converter permutes).
+ */
+#ifndef MOE_MODEL_H
+#define MOE_MODEL_H
+
+#include "gguf/gguf.h"
+#include "model/tokenizer.h"
+#include "moe/moe.h"
+#include "trace/trace.h"
+
+enum { MODEL_MAX_LAYERS = 1024, PARAM_MAX_DIMS = 3 };
+
+typedef struct {
+    size_t vocab, model_dim, layers;     /* V, D, L */
+    size_t heads, kv_heads, head_dim;    /* H, G, h */
+    size_t context;                      /* longest sequence trained on */
+    double rope_theta, norm_eps;
+    bool tied;                           /* output head is the embedding */
+    unsigned char is_moe[MODEL_MAX_LAYERS]; /* per layer: MoE, else dense of dense_hidden */
+    MoeConfig moe;                       /* same in every MoE layer */
+    size_t dense_hidden;                 /* width of dense layers; 0 when there are none */
+    Activation dense_act;
+} ModelConfig;
+Status model_config_check(const ModelConfig *c, Fault *f); /* names the field */
+
+/* One parameter. Everything that walks parameters (save, load, gradient check, optimizer) walks this table. */
+typedef struct {
+    char name[64];                 /* as in GGUF: blk.3.ffn_gate_exps.weight */
+    size_t dims, shape[PARAM_MAX_DIMS]; /* row-major, (E,F,D); GGUF lists it the other way round */
+    size_t count;
+    double init_std;               /* initial N(0, std²); 0: ones (norms) */
+    bool decay;                    /* weight decay applies: matrices, not norms, not the router */
+    bool keep_f32;                 /* norms and router stay F32 in a file */
+    size_t offset;                 /* into the value, gradient and optimizer arrays, in scalars */
+} Param;
+typedef struct { Param *list; size_t count, scalars; } ParamTable;
+
+typedef struct {
+    ModelConfig config;
+    ParamTable params;
+    real *values;                  /* (params.scalars) */
+    char name[128];                /* general.name of the file */
+} Model;
+
+Status model_init(Model *m, const ModelConfig *c, uint64_t seed, Fault *f); /* allocates and draws initial values */
+void model_free(Model *m);
+/* Reads configuration and weights; a file of another architecture or with tensors missing, extra or of the wrong shape is a Fault. */
+Status model_load(Model *m, const Gguf *g, Fault *f);
+/* `as`: GGUF_TENSOR_F32 or F16 for the matrices. tokenizer may be NULL. Architecture `llama` where llama.cpp computes the same, else `moec`. */
+Status model_save(const Model *m, const Tokenizer *tokenizer, GgufTensorType as, const char *path, Fault *f);
+const char *model_architecture(const ModelConfig *c); /* "llama" or "moec" */
+/* The same keys and tensors into a writer of the caller's: checkpoints add theirs. */
+void model_put(const Model *m, const Tokenizer *tokenizer, GgufTensorType as, GgufWriter *w);
+
+/* Views into values or into gradients (same layout), one set of pointers a layer. */
+typedef struct {
+    real *attn_norm, *q, *k, *v, *o, *ffn_norm;   /* (D), (H·h,D), (G·h,D), (G·h,D), (D,H·h), (D) */
+    MoeGrads moe;                                  /* writable pointers; NULL in a dense layer */
+    FfnGrads dense;                                /* NULL in a MoE layer */
+} LayerView;
+typedef struct { real *embedding, *final_norm, *output; } OuterView; /* (V,D), (D), (V,D): output = embedding when tied */
+OuterView model_outer(const Model *m, real *base);
+LayerView model_layer(const Model *m, real *base, size_t layer);
+MoeWeights moe_weights_view(const ModelConfig *c, const LayerView *l);
+FfnWeights dense_weights_view(const ModelConfig *c, const LayerView *l);
+
+/* ---- building blocks (norm.c, rope.c, attention.c), each with its backward ---- */
+void rmsnorm_forward(real *y, real *inverse_rms, const real *x, const real *gain, size_t tokens, size_t model_dim, double eps); /* inverse_rms (T) kept */
+void rmsnorm_backward(real *d_x, real *d_gain, const real *d_y, const real *x, const real *gain, const real *inverse_rms, size_t tokens, size_t model_dim);
+/* In place on (B,N,heads,h); position of row n is past + n. backward: the inverse rotation. */
+void rope_forward(real *x, size_t batch, size_t positions, size_t heads, size_t head_dim, size_t past, double theta);
+void rope_backward(real *d_x, size_t batch, size_t positions, size_t heads, size_t head_dim, size_t past, double theta);
+
+/* Keys and values of everything seen so far; attention reads from here in every mode. k, v: (L,B,context,G·h). */
+typedef struct { size_t layers, batch, context, width, filled; real *k, *v; } KvCache;
+Status kv_init(KvCache *kv, const ModelConfig *c, size_t batch, size_t context, Fault *f);
+void kv_free(KvCache *kv);
+/* out (B,N,H·h). att (B,H,N,N) kept for backward when training (past = 0), NULL otherwise. Causal. */
+void attention_forward(real *out, real *att, const real *q, const real *k, const real *v, size_t batch, size_t positions, size_t past, size_t context,
+                       size_t heads, size_t kv_heads, size_t head_dim);
+
+/* ---- forward and backward of the whole ---- */
+typedef struct ModelActs ModelActs; /* activations: all layers when training, one layer's worth otherwise */
+Status model_acts_new(ModelActs **acts, const ModelConfig *c, size_t batch, size_t positions, bool training, Fault *f);
+void model_acts_free(ModelActs *acts);
+typedef struct {
+    bool training;       /* keep activations, draw noise */
+    bool last_only;      /* logits of the last position of each sequence only: (B,V) */
+    uint64_t noise_seed;
+    Trace *trace;        /* NULL: nothing is recorded */
+} ForwardOptions;
+/* logits (B·N,V). tokens (B,N). Reads and fills kv from kv->filled on; the caller advances kv->filled. positions may be fewer than acts were made for. */
+void model_forward(real *logits, const Model *m, ModelActs *acts, KvCache *kv, const int32_t *tokens, size_t batch, size_t positions, const ForwardOptions *o);
+/* d_values (params.scalars) added to. d_logits (T,V). After a training forward with kv->filled = 0. */
+void model_backward(real *d_values, const Model *m, ModelActs *acts, const KvCache *kv, const real *d_logits, const int32_t *tokens, size_t batch,
+                    size_t positions, const ForwardOptions *o, double loss_scale);
+const MoeActs *model_moe_acts(const ModelActs *acts, size_t layer); /* after a training forward; NULL in a dense layer */
+double model_balance_loss(const ModelActs *acts, const ModelConfig *c); /* aux + z of all layers, after forward */
+
+/* Cross-entropy, mean over rows with target ≥ 0. d_logits (rows,V) = scale·(p − onehot)/rows when not NULL. Sum in fixed blocks. */
+double cross_entropy(real *d_logits, const real *logits, const int32_t *targets, size_t rows, size_t vocab, double scale);
+
+/* ---- sampling and generation ---- */
+typedef struct { double temperature; size_t top_k; double top_p; uint64_t seed; } SampleOptions; /* temperature 0: the largest; top_k 0, top_p 1: off */
+int32_t sample_token(const real *logits, size_t vocab, const SampleOptions *o, Rng *rng, real *scratch /* (2·V) */);
+
+/* A loaded file, ready to run: what every command starts with. */
+typedef struct { Gguf gguf; Model model; Tokenizer tokenizer; bool has_tokenizer; Fault tokenizer_fault; } Loaded;
+/* path NULL: the shipped model (MOE_MODEL in the environment, else beside the program, else installed). experts_used 0: the file's K. */
+Status loaded_open(Loaded *l, const char *path, size_t experts_used, Fault *f);
+void loaded_close(Loaded *l);
+/* One forward over the tokens, recorded. The trace is filled with provenance, tokens and counters. */
+Status model_trace(Trace *trace, const Loaded *l, const int32_t *tokens, size_t count, const char *prompt, unsigned detail, Fault *f);
+
+#endif

@@ -1,0 +1,214 @@
+/* moe.h: the map of the layer. Prototypes stand in the order in which a token meets them.
+ *
+ *   x (T,D) ─1 router→ logits (T,E) ─2 top-k→ ids, weights (T,K) ─3 dispatch→ plan ─4 experts→ ys (S,D) ─5 combine→ y (T,D)
+ *
+ * The alphabet (the index is the lower-case letter):
+ *   T tokens · D model width · F expert hidden width · E experts · K experts per token · S = T·K slots asked for · R router hidden width
+ *
+ * Conventions
+ *   - Arrays are row-major; weights are (out, in) as in PyTorch's Linear: router (E,D), gate and up (E,F,D), down (E,D,F).
+ *   - Arguments go outputs, inputs, weights, dimensions. A pointer marked "may be NULL" may be NULL, no other.
+ *   - No stage allocates, and none knows another stage. Scratch comes from the caller.
+ *   - A backward function ADDS into gradients of weights (d_w...) and into d_x; every other output is overwritten.
+ *   - Threads split outputs, never a sum: the same bits for any number of threads.
+ *   - Dimensions are size_t; ids are int32_t, and -1 means "none".
+ */
+#ifndef MOE_MOE_H
+#define MOE_MOE_H
+
+#include "base/base.h"
+
+/* ======== matmul.c: the three products a linear layer needs; reference loops, replaced at run time by src/fast ======== */
+typedef enum { MATMUL_SET, MATMUL_ADD } MatmulMode; /* overwrite c, or add to it */
+
+/* c (m,n) = a (m,k) · b (n,k)ᵀ      forward: y (T,O) = x (T,I) · w (O,I)ᵀ */
+void matmul_nt(real *c, const real *a, const real *b, size_t m, size_t n, size_t k, MatmulMode mode);
+/* c (m,n) = a (m,k) · b (k,n)       backward to the input: dx (T,I) = dy (T,O) · w (O,I) */
+void matmul_nn(real *c, const real *a, const real *b, size_t m, size_t n, size_t k, MatmulMode mode);
+/* c (m,n) = a (k,m)ᵀ · b (k,n)      backward to the weight: dw (O,I) = dy (T,O)ᵀ · x (T,I) */
+void matmul_tn(real *c, const real *a, const real *b, size_t m, size_t n, size_t k, MatmulMode mode);
+
+/* The reference behind each name; the three above call whichever variant fast/registry.h has made active. */
+typedef void MatmulFn(real *c, const real *a, const real *b, size_t m, size_t n, size_t k, MatmulMode mode);
+MatmulFn matmul_nt_reference, matmul_nn_reference, matmul_tn_reference;
+typedef struct { MatmulFn *nt, *nn, *tn; } MatmulSet;
+extern MatmulSet matmul_active; /* starts as the reference; set once, before threads start */
+
+/* ======== dense.c: the FFN that every token visits; the baseline, and the inside of one expert ======== */
+typedef enum { ACT_RELU, ACT_GELU, ACT_SILU, ACT_SWIGLU } Activation; /* the first three: two matrices; SWIGLU: three (gate, up, down) */
+const char *activation_name(Activation act);
+bool activation_from_name(Activation *act, const char *name);
+bool activation_is_gated(Activation act);
+
+typedef struct {
+    Activation act;
+    size_t model_dim, hidden_dim; /* D, F */
+    const real *gate;             /* (F,D), NULL unless SWIGLU */
+    const real *up;               /* (F,D), W_1 of the two-matrix form */
+    const real *down;             /* (D,F), W_2 of the two-matrix form */
+} FfnWeights;
+typedef struct { real *gate, *up, *down; } FfnGrads; /* shapes of FfnWeights */
+
+/* y (T,D) = down · act(up·x), or down · (silu(gate·x) ⊙ up·x).
+ * hidden_gate (T,F): gate·x, NULL unless gated · hidden_up (T,F): up·x · hidden (T,F): what enters down. All three are kept for backward. */
+void dense_forward(real *y, real *hidden_gate, real *hidden_up, real *hidden, const real *x, const FfnWeights *w, size_t tokens);
+/* d_hidden (T,F), d_hidden_gate (T,F, NULL unless gated): scratch, overwritten. d_x (T,D): added to. */
+void dense_backward(real *d_x, const FfnGrads *d_w, real *d_hidden, real *d_hidden_gate, const real *d_y, const real *hidden_gate, const real *hidden_up,
+                    const real *hidden, const real *x, const FfnWeights *w, size_t tokens);
+
+/* ======== 1_router.c: x → logits, probs ======== */
+typedef struct {
+    size_t model_dim, experts, hidden_dim; /* D, E, R; R = 0 is the linear router */
+    const real *w;      /* (E,D) linear; (E,R) with a hidden layer */
+    const real *hidden; /* (R,D), NULL when R = 0: h = relu(hidden · x) */
+    const real *noise;  /* (E,D) W_noise of noisy-topk, otherwise NULL */
+} RouterWeights;
+typedef struct { real *w, *hidden, *noise; } RouterGrads;
+
+/* logits (T,E); hidden (T,R) kept for backward, NULL when R = 0. */
+void router_forward(real *logits, real *hidden, const real *x, const RouterWeights *w, size_t tokens);
+/* d_hidden (T,R): scratch, NULL when R = 0. d_x added to; may be NULL. */
+void router_backward(real *d_x, const RouterGrads *d_w, real *d_hidden, const real *d_logits, const real *hidden, const real *x,
+                     const RouterWeights *w, size_t tokens);
+/* probs (T,E) = softmax of each row; in place allowed. Rows of -inf entries are fine as long as one is finite. */
+void softmax_forward(real *probs, const real *logits, size_t rows, size_t columns);
+/* d_logits (rows,columns) += softmax's backward of d_probs. */
+void softmax_backward(real *d_logits, const real *d_probs, const real *probs, size_t rows, size_t columns);
+
+/* ======== 2_topk.c: scores → ids, weights; every routing rule is one row of a table ======== */
+typedef struct Selection Selection;
+/* What a rule reads and writes for T tokens. Selected experts are ordered by falling score; a tie goes to the lower index. */
+struct Selection {
+    size_t tokens, experts, top_k; /* T, E, K (K is E for dense-mixture, 1 for switch) */
+    const real *logits;            /* (T,E) from stage 1 */
+    const real *probs;             /* (T,E) full softmax of logits: balance terms and trace use it under every rule */
+    const real *noise_logits;      /* (T,E) W_noise·x, NULL without noise */
+    bool training;                 /* noise is drawn in training only */
+    uint64_t noise_seed;           /* frozen noise: draw (seed, t·E + e) is always the same */
+    real *scores;                  /* (T,E) out: what was ranked (p, ℓ, H, ...) */
+    int32_t *ids;                  /* (T,K) out */
+    real *weights;                 /* (T,K) out */
+};
+typedef struct {
+    const char *name;   /* as on the command line and in GGUF */
+    const char *source; /* paper or model it is seen in */
+    bool needs_noise;   /* wants RouterWeights.noise */
+    bool all_experts;   /* K is E */
+    size_t fixed_top_k; /* 0: any K */
+    void (*forward)(Selection *s);
+    /* d_logits (T,E), d_noise_logits (T,E, NULL without noise): added to. d_weights (T,K). */
+    void (*backward)(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
+} RoutingRule;
+extern const RoutingRule routing_rules[];
+extern const size_t routing_rule_count;
+const RoutingRule *routing_rule_find(const char *name); /* NULL when there is none */
+
+/* ids (K) of the K largest of scores (E), largest first, lower index first on a tie; NaN sorts last. K ≤ E. */
+void topk_select(int32_t *ids, const real *scores, size_t experts, size_t top_k);
+
+/* ======== 3_dispatch.c: ids → who works for whom ======== */
+/* A plan groups slots by expert: expert e owns slots offsets[e] .. offsets[e+1]-1. It is the only thing stages 4 and 5 see of routing,
+ * so a rule in which experts choose tokens fills the same plan by itself. */
+typedef enum { SERVE_CHOICE_ORDER, SERVE_PROBABILITY } ServiceOrder; /* all first choices in token order, then second ...; or by falling weight (V-MoE) */
+typedef struct {
+    size_t tokens, experts, top_k; /* T, E, K */
+    size_t capacity;               /* slots per expert; 0 is no limit */
+    size_t served;                 /* slots in use, ≤ T·K */
+    size_t dropped;                /* T·K − served */
+    size_t *offsets;               /* (E+1) first slot of each expert */
+    size_t *load;                  /* (E) slots asked for, before capacity */
+    int32_t *slot_token;           /* (T·K) token of a slot; the first `served` are valid */
+    int32_t *slot_choice;          /* (T·K) which of the token's K choices it is */
+    int32_t *token_slot;           /* (T,K) slot of a token's choice; -1 when dropped */
+} Plan;
+size_t plan_bytes(size_t tokens, size_t experts, size_t top_k);
+void plan_take(Plan *plan, Arena *arena, size_t tokens, size_t experts, size_t top_k);
+/* C = ceil(capacity_factor · K · T / E); 0 when capacity_factor is 0 (no limit). */
+size_t capacity_slots(double capacity_factor, size_t tokens, size_t experts, size_t top_k);
+/* Fills everything in `plan` but the dimensions and `capacity`. Within an expert, slots stand in order of service. */
+void dispatch_plan(Plan *plan, const int32_t *ids, const real *weights, ServiceOrder order);
+/* xs (S,D): row s is x of slot_token[s]. */
+void dispatch_gather(real *xs, const real *x, const Plan *plan, size_t model_dim);
+/* d_x (T,D) += d_xs; each token sums its own slots in choice order, so no two threads share an output. */
+void dispatch_gather_backward(real *d_x, const real *d_xs, const Plan *plan, size_t model_dim);
+
+/* ======== 4_experts.c: each expert's rows through its FFN; an expert without rows is never touched ======== */
+typedef struct {
+    Activation act;
+    size_t experts, model_dim, hidden_dim; /* E, D, F */
+    const real *gate;                      /* (E,F,D), NULL unless SWIGLU */
+    const real *up;                        /* (E,F,D) */
+    const real *down;                      /* (E,D,F) */
+} ExpertWeights;
+FfnWeights expert_view(const ExpertWeights *w, size_t expert);
+/* ys (S,D); hidden_* (S,F) as in dense_forward. */
+void experts_forward(real *ys, real *hidden_gate, real *hidden_up, real *hidden, const real *xs, const ExpertWeights *w, const Plan *plan);
+void experts_backward(real *d_xs, const FfnGrads *d_w, real *d_hidden, real *d_hidden_gate, const real *d_ys, const real *hidden_gate,
+                      const real *hidden_up, const real *hidden, const real *xs, const ExpertWeights *w, const Plan *plan);
+/* d_xs is overwritten (not added to): a slot has one source. */
+
+/* ======== 5_combine.c: back into token order ======== */
+/* y (T,D) += Σ_k weights[t,k] · ys[token_slot[t,k]]; a dropped choice adds nothing and the rest keep their weights. */
+void combine_forward(real *y, const real *ys, const real *weights, const Plan *plan, size_t model_dim);
+/* d_ys (S,D), d_weights (T,K; 0 for a dropped choice): overwritten. */
+void combine_backward(real *d_ys, real *d_weights, const real *d_y, const real *ys, const real *weights, const Plan *plan, size_t model_dim);
+
+/* ======== balance.c: what keeps experts evenly used; the code balances every layer by itself ======== */
+/* α·E·Σ f_i·P_i (Switch, eq. 4): f from ids (sums to 1), P the mean of the full softmax. Returns the loss.
+ * d_logits (T,E) may be NULL; otherwise (αE/T)·p_j·(f_j − Σ f_i p_i)·scale is added. */
+double balance_aux(real *d_logits, const real *probs, const int32_t *ids, size_t tokens, size_t experts, size_t top_k, double alpha, double scale);
+/* β·mean(logsumexp²) (ST-MoE, eq. 5). d_logits may be NULL; otherwise scale times the gradient is added. */
+double balance_zloss(real *d_logits, const real *logits, const real *probs, size_t tokens, size_t experts, double beta, double scale);
+typedef struct { double cv2, entropy_bits, max_share; size_t dead; } LoadSpread; /* cv2 = var/mean² (population) */
+LoadSpread load_spread(const size_t *load, size_t experts);
+
+/* ======== layer.c: the five calls, and backward in reverse ======== */
+typedef struct {
+    const RoutingRule *rule;
+    size_t model_dim, expert_dim, experts, top_k; /* D, F, E, K */
+    Activation act;
+    size_t router_hidden;                         /* R, 0 is linear */
+    size_t shared_experts;                        /* every token visits them, added with weight 1; each of width expert_dim */
+    double capacity_factor;                       /* 0 is no limit */
+    ServiceOrder service;
+    double aux_alpha, z_beta;                     /* 0 switches the term off */
+} MoeConfig;
+/* All-or-nothing check of a configuration from outside; the message names the field. */
+Status moe_config_check(const MoeConfig *config, Fault *f);
+
+typedef struct {
+    RouterWeights router;
+    ExpertWeights experts;
+    ExpertWeights shared; /* .experts = shared_experts; pointers NULL when that is 0 */
+} MoeWeights;
+typedef struct { RouterGrads router; FfnGrads experts, shared; } MoeGrads;
+
+/* What a forward pass leaves behind: backward, trace and tests read it. All from one arena. */
+typedef struct {
+    size_t tokens;
+    real *logits, *probs, *scores; /* (T,E) */
+    real *noise_logits;            /* (T,E) or NULL */
+    real *router_hidden;           /* (T,R) or NULL */
+    int32_t *ids;                  /* (T,K) */
+    real *weights;                 /* (T,K) */
+    Plan plan;
+    real *xs, *ys;                               /* (S,D) */
+    real *hidden_gate, *hidden_up, *hidden;      /* (S,F) */
+    real *shared_gate, *shared_up, *shared_hidden; /* (shared_experts,T,F) or NULL */
+    real *shared_y;                              /* (T,D) scratch or NULL */
+    double aux_loss, z_loss;                     /* of this pass, already scaled by alpha and beta */
+} MoeActs;
+size_t moe_acts_bytes(const MoeConfig *c, size_t tokens);
+void moe_acts_take(MoeActs *acts, Arena *arena, const MoeConfig *c, size_t tokens);
+/* Scratch of backward: one for all layers. */
+typedef struct { real *d_logits, *d_noise_logits, *d_router_hidden, *d_weights, *d_xs, *d_ys, *d_hidden, *d_hidden_gate; } MoeScratch;
+size_t moe_scratch_bytes(const MoeConfig *c, size_t tokens);
+void moe_scratch_take(MoeScratch *s, Arena *arena, const MoeConfig *c, size_t tokens);
+
+/* y (T,D) = Σ_k weights · expert(x) + Σ shared(x). `training` and `noise_seed` matter to noisy-topk only. */
+void moe_forward(real *y, MoeActs *acts, const real *x, const MoeWeights *w, const MoeConfig *c, size_t tokens, bool training, uint64_t noise_seed);
+/* d_x (T,D) added to, weight gradients added to; aux and z losses enter with factor loss_scale. Same noise_seed as forward. */
+void moe_backward(real *d_x, const MoeGrads *d_w, MoeScratch *scratch, const real *d_y, const MoeActs *acts, const real *x, const MoeWeights *w,
+                  const MoeConfig *c, size_t tokens, bool training, uint64_t noise_seed, double loss_scale);
+
+#endif
