@@ -89,7 +89,7 @@ typedef struct ModelActs ModelActs; /* activations: all layers when training, on
 Status model_acts_new(ModelActs **acts, const ModelConfig *c, size_t batch, size_t positions, bool training, Fault *f);
 void model_acts_free(ModelActs *acts);
 typedef struct {
-    bool training;       /* keep activations, draw noise */
+    bool training;       /* draw noise; activations are kept whenever `acts` were made for training */
     bool last_only;      /* logits of the last position of each sequence only: (B,V) */
     uint64_t noise_seed;
     Trace *trace;        /* NULL: nothing is recorded */
@@ -99,7 +99,7 @@ void model_forward(real *logits, const Model *m, ModelActs *acts, KvCache *kv, c
 /* d_values (params.scalars) added to. d_logits (T,V). After a training forward with kv->filled = 0. */
 void model_backward(real *d_values, const Model *m, ModelActs *acts, const KvCache *kv, const real *d_logits, const int32_t *tokens, size_t batch,
                     size_t positions, const ForwardOptions *o, double loss_scale);
-const MoeActs *model_moe_acts(const ModelActs *acts, size_t layer); /* after a training forward; NULL in a dense layer */
+const MoeActs *model_moe_acts(const ModelActs *acts, size_t layer); /* of the last forward, when made for training; NULL in a dense layer */
 double model_balance_loss(const ModelActs *acts, const ModelConfig *c); /* aux + z of all layers, after forward */
 
 /* Cross-entropy, mean over rows with target ≥ 0. d_logits (rows,V) = scale·(p − onehot)/rows when not NULL. Sum in fixed blocks. */
