@@ -10,7 +10,7 @@ typedef struct {
     const char *name;       /* "--steps"; "-n" and "--count" share a row as "-n,--count" */
     OptionKind kind;
     void *value;            /* where it goes; holds the default before */
-    double least, most;     /* of a SIZE or NUMBER */
+    double least, most;     /* of a SIZE or NUMBER; most 0: no upper limit */
     const char *const *choices; /* of a CHOICE, ends with NULL */
     const char *argument;   /* "N", "FILE", "TEXT" in the help */
     const char *help;
@@ -19,9 +19,13 @@ typedef struct {
     const char *name, *summary, *usage, *example;
     int (*run)(int argc, char **argv); /* argv[0] is the subcommand's name; returns the exit code */
 } Command;
-extern const Command commands[]; /* ends with name NULL */
+extern const Command commands[]; /* main.c; ends with name NULL */
+const Command *command_find(const char *name); /* NULL when there is none; options_parse(command_find(argv[0]), ...) */
+#define MOE_VERSION "0.1.0"
 
-/* Parses argv[1..]. `positional` (may be NULL) takes up to *positional_count words. Prints help for --help and sets *done.
+/* Parses argv[1..]: `--flag value`, `--flag=value`, `-n 5`; after `--` everything is a word. `positional` takes up to *positional_count
+ * words and *positional_count becomes the number found; both may be NULL. Prints help for --help and sets *done: the caller returns 0.
+ * --help=table prints the table for programs (tab-separated: names, argument, choices, help); shell completions are made from it.
  * An unknown flag or a bad value names the flag, what was expected, what was found and the nearest valid name. */
 Status options_parse(const Command *command, const Option *table, int argc, char **argv, const char **positional, size_t *positional_count, bool *done, Fault *f);
 const char *nearest_name(const char *word, const char *const *names, size_t count); /* NULL when nothing is near */
@@ -30,7 +34,7 @@ int cli_fail(const char *command, Status status, const Fault *f); /* "moe route:
 bool color_wanted(FILE *to);    /* a terminal, and NO_COLOR is not set */
 /* JSON: strings are escaped, invalid UTF-8 becomes U+FFFD; numbers carry nine significant digits, NaN and infinities become null. */
 void json_string(FILE *to, const char *bytes, size_t count);
-void json_number(FILE *to, double value);
+void json_number(FILE *to, double value); /* whole numbers below 2^53 are written exactly */
 /* {"id":5,"text":"the"} with "bytes" in hex beside a text that is not UTF-8 by itself. */
 void json_token(FILE *to, int32_t id, const char *bytes, size_t count);
 
