@@ -47,7 +47,12 @@ typedef struct {
     char name[128];                /* general.name of the file */
 } Model;
 
-Status model_init(Model *m, const ModelConfig *c, uint64_t seed, Fault *f); /* allocates and draws initial values */
+/* The table alone, after model_config_check: a loader can hold a file's tensors against it before it allocates anything large. */
+Status params_init(ParamTable *t, const ModelConfig *c, Fault *f);
+void params_free(ParamTable *t);
+const Param *params_find(const ParamTable *t, const char *name); /* NULL when there is none */
+Status model_alloc(Model *m, const ModelConfig *c, Fault *f); /* the table and zeroed values: what a loader fills */
+Status model_init(Model *m, const ModelConfig *c, uint64_t seed, Fault *f); /* the same with initial values drawn */
 void model_free(Model *m);
 /* Reads configuration and weights; a file of another architecture or with tensors missing, extra or of the wrong shape is a Fault. */
 Status model_load(Model *m, const Gguf *g, Fault *f);
@@ -76,13 +81,20 @@ void rmsnorm_backward(real *d_x, real *d_gain, const real *d_y, const real *x, c
 void rope_forward(real *x, size_t batch, size_t positions, size_t heads, size_t head_dim, size_t past, double theta);
 void rope_backward(real *d_x, size_t batch, size_t positions, size_t heads, size_t head_dim, size_t past, double theta);
 
-/* Keys and values of everything seen so far; attention reads from here in every mode. k, v: (L,B,context,G·h). */
-typedef struct { size_t layers, batch, context, width, filled; real *k, *v; } KvCache;
+/* Keys and values of everything seen so far; attention reads from here in every mode. k, v: (L,B,context,G·h).
+ * scratch: what attention_forward works in, attention_scratch(...) scalars; it grows with the context, so it lives here. */
+typedef struct { size_t layers, batch, context, width, filled; real *k, *v, *scratch; } KvCache;
 Status kv_init(KvCache *kv, const ModelConfig *c, size_t batch, size_t context, Fault *f);
 void kv_free(KvCache *kv);
-/* out (B,N,H·h). att (B,H,N,N) kept for backward when training (past = 0), NULL otherwise. Causal. */
-void attention_forward(real *out, real *att, const real *q, const real *k, const real *v, size_t batch, size_t positions, size_t past, size_t context,
-                       size_t heads, size_t kv_heads, size_t head_dim);
+/* q, out (B,N,H·h); k, v (B,context,G·h), of which the first past + N positions are read. Causal: row n sees positions 0 .. past + n.
+ * att (B,H,N,N) kept for backward when training (past = 0), NULL otherwise: then one row a sequence and key head is all that is held. */
+size_t attention_scratch(size_t batch, size_t context, size_t kv_heads, size_t head_dim); /* (B,G,(h+1)·context), in scalars */
+void attention_forward(real *out, real *att, real *scratch, const real *q, const real *k, const real *v, size_t batch, size_t positions, size_t past,
+                       size_t context, size_t heads, size_t kv_heads, size_t head_dim);
+/* d_q (B,N,H·h), d_k, d_v (B,N,G·h): overwritten. Of the training case: past = 0. */
+size_t attention_backward_scratch(size_t batch, size_t positions, size_t kv_heads, size_t head_dim); /* (B,G,(N+h)·N), in scalars */
+void attention_backward(real *d_q, real *d_k, real *d_v, real *scratch, const real *d_out, const real *att, const real *q, const real *k, const real *v,
+                        size_t batch, size_t positions, size_t context, size_t heads, size_t kv_heads, size_t head_dim);
 
 /* ---- forward and backward of the whole ---- */
 typedef struct ModelActs ModelActs; /* activations: all layers when training, one layer's worth otherwise */
