@@ -39,7 +39,9 @@ typedef struct {
     const unsigned char *map; size_t map_bytes;
     GgufValue *values; size_t value_count;
     GgufTensor *tensors; size_t tensor_count;
+    GgufValue **values_by_key; GgufTensor **tensors_by_name; /* sorted, for look-up */
     size_t alignment;
+    bool owns_map;
 } Gguf;
 
 Status gguf_open(Gguf *g, const char *path, Fault *f);
