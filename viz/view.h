@@ -1,0 +1,94 @@
+/* view.h: everything that the user can change, and the functions that change it. State only: no drawing, no SDL, no clock.
+ *
+ * Who calls what
+ *   input (window)   maps keys, wheel and buttons to the functions below, one call each, and edits `edit` while `entry` is open
+ *   window loop      view_advance(&view, trace, milliseconds since the last frame); draws when it returns true or after any input
+ *   engine (window)  sets `busy` and `notice` when a prompt runs, fails or is done, then calls view_new_trace
+ *   record           sets time_ms by itself, frame by frame, and never calls view_advance
+ *   scene            reads all of it, changes nothing
+ */
+#ifndef MOE_VIZ_VIEW_H
+#define MOE_VIZ_VIEW_H
+
+#include "viz/draw.h"
+#include "viz/timeline.h"
+
+typedef enum { ENTRY_NONE, ENTRY_PROMPT, ENTRY_FIND, ENTRY_LAYER } Entry; /* T: a prompt · /: find a token · G: go to a layer */
+typedef enum { PALETTE_BLUE_ORANGE, PALETTE_VIOLET_GREEN, PALETTE_GREY, PALETTES } Palette; /* of the load colours */
+
+typedef struct {
+    /* where */
+    size_t page;       /* index into scene_pages (scene.h) */
+    size_t token;      /* the focus token */
+    double time_ms;    /* position on the timeline */
+    /* how it moves */
+    bool playing, loop;
+    double speed;      /* 0.25 .. 16 in powers of two */
+    double stop_ms;    /* playing stops here; negative: at the end. Stepping a beat plays to that beat's rest. */
+    /* pointer */
+    double pointer_x, pointer_y; /* pixels; negative: not over the window */
+    bool pinned;
+    DrawTag pin;                 /* its tooltip stays; the box is ignored */
+    int32_t open_expert;         /* Enter on an expert: its page inside the view; -1: none */
+    /* camera of the middle part: screen = (world − pan) · zoom */
+    double zoom, pan_x, pan_y;
+    /* looks */
+    double scale;                /* 1 fits 1280×720 */
+    Palette palette;
+    bool reduced_motion, narration, help;
+    /* typing: the window's input edits these; the scene draws them */
+    Entry entry;
+    char edit[4096];
+    size_t edit_bytes, edit_cursor; /* bytes in use; caret, a byte offset on a character's border */
+    bool edit_error;                /* the last Enter had nothing to go to: the field says so */
+    /* said by the engine */
+    bool busy;                   /* a prompt is running */
+    char notice[256];            /* one line, "" for none: "saved route.png", or what went wrong */
+    bool notice_bad;             /* it went wrong */
+    double notice_ms;            /* counts down in view_advance; the notice fades and goes */
+} View;
+
+void view_init(View *v);
+/* After another trace came: clamps the focus token, starts at the first layer, unpins. Keeps looks, speed and camera. */
+void view_new_trace(View *v, const Trace *t);
+/* Moves time by elapsed_ms · speed when playing, counts the notice down. True when the picture may have changed. */
+bool view_advance(View *v, const Trace *t, double elapsed_ms);
+
+/* ---- one function a key (VIZ keys in the help overlay) ---- */
+void view_toggle_play(View *v, const Trace *t);      /* Space; at the end it starts again */
+void view_step_beat(View *v, const Trace *t, int by);  /* → ←: forward plays the beat and stops, back stands at the earlier one's rest */
+void view_step_layer(View *v, const Trace *t, int by); /* Shift → ←: same beat in another layer */
+void view_step_token(View *v, const Trace *t, int by); /* ↓ ↑ */
+void view_home(View *v, const Trace *t);
+void view_end(View *v, const Trace *t);
+void view_change_speed(View *v, int by);               /* ] [ */
+void view_set_page(View *v, size_t page);              /* 1-4; ignored where no such view exists */
+void view_enter(View *v, const Trace *t, const DrawList *list); /* Enter, no entry open: expands the expert under the pointer or the pinned one */
+void view_escape(View *v);                             /* Esc: closes the innermost of entry, help, open expert, pin, zoom */
+void view_next_palette(View *v);                       /* H */
+void view_toggle(bool *flag);                          /* M, N, ?, L: view_toggle(&v->reduced_motion) ... */
+void view_change_scale(View *v, int by);               /* Ctrl + and −; 0 resets */
+bool view_find_token(View *v, const Trace *t, const char *text); /* / : the next token after the focus that contains it; wraps; false: none */
+bool view_go_layer(View *v, const Trace *t, long layer);         /* G: 1-based as on the screen; false: no such layer */
+void view_notice(View *v, bool bad, const char *text);
+
+/* ---- time and pointer ---- */
+void view_seek(View *v, const Trace *t, double time_ms); /* clamps; pauses */
+void view_hover(View *v, double x, double y);            /* -1, -1 when the pointer leaves */
+/* A click at x, y on the picture that `list` shows: selects a token, a layer, a page, pins an expert, presses a button, or starts a
+ * drag of the timeline. VIEW_CLICK_TIMELINE: the window calls view_drag_timeline until the button is up. VIEW_CLICK_PAN: nothing there,
+ * a drag pans. VIEW_CLICK_PROMPT: the prompt field was clicked and `entry` is now ENTRY_PROMPT; start text input. */
+typedef enum { VIEW_CLICK_DONE, VIEW_CLICK_TIMELINE, VIEW_CLICK_PAN, VIEW_CLICK_PROMPT } ViewClick;
+ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, double y);
+void view_drag_timeline(View *v, const Trace *t, const DrawList *list, double x);
+void view_zoom(View *v, double x, double y, double factor); /* wheel: x, y stays where it is */
+void view_pan(View *v, double dx_px, double dy_px);
+void view_open_entry(View *v, Entry entry, const char *text); /* fills `edit` with text, caret at its end */
+
+/* ---- the view as a line of text that restores it: "route layer=3 beat=4 token=7 time=... speed=1 ..." ---- */
+void view_to_line(char *line, size_t room, const View *v, const Trace *t);
+Status view_from_line(View *v, const Trace *t, const char *line, Fault *f);
+/* --at: milliseconds ("4200"), or layer:beat:token ("3:7:4", layer and beat from 1, token from 0; token may be left out). At a beat's rest. */
+Status view_at(View *v, const Trace *t, const char *text, Fault *f);
+
+#endif
