@@ -34,6 +34,15 @@ MatmulFn matmul_nt_reference, matmul_nn_reference, matmul_tn_reference;
 typedef struct { MatmulFn *nt, *nn, *tn; } MatmulSet;
 extern MatmulSet matmul_active; /* starts as the reference; set once, before threads start */
 
+/* ======== rows.c: the loops over a row that spend their time in exp; replaceable like the products ======== */
+typedef struct {
+    void (*softmax)(real *probs, const real *logits, size_t count);                      /* in place allowed */
+    void (*swiglu)(real *hidden, const real *gate, const real *up, size_t count);        /* hidden = silu(gate) ⊙ up */
+    void (*swiglu_backward)(real *d_up, real *d_gate, const real *d_hidden, const real *gate, const real *up, size_t count); /* d_up may be d_hidden */
+} RowSet;
+extern const RowSet rows_reference;
+extern RowSet rows_active; /* starts as the reference; set once, before threads start */
+
 /* ======== dense.c: the FFN that every token visits; the baseline, and the inside of one expert ======== */
 typedef enum { ACT_RELU, ACT_GELU, ACT_SILU, ACT_SWIGLU } Activation; /* the first three: two matrices; SWIGLU: three (gate, up, down) */
 const char *activation_name(Activation act);
@@ -70,12 +79,22 @@ void router_forward(real *logits, real *hidden, const real *x, const RouterWeigh
 /* d_hidden (T,R): scratch, NULL when R = 0. d_x added to; may be NULL. */
 void router_backward(real *d_x, const RouterGrads *d_w, real *d_hidden, const real *d_logits, const real *hidden, const real *x,
                      const RouterWeights *w, size_t tokens);
+/* noise_logits (T,E) = W_noise·x and its backward: what scales noisy-topk's noise. d_x added to. */
+void router_noise_forward(real *noise_logits, const real *x, const RouterWeights *w, size_t tokens);
+void router_noise_backward(real *d_x, const RouterGrads *d_w, const real *d_noise_logits, const real *x, const RouterWeights *w, size_t tokens);
 /* probs (T,E) = softmax of each row; in place allowed. Rows of -inf entries are fine as long as one is finite. */
 void softmax_forward(real *probs, const real *logits, size_t rows, size_t columns);
 /* d_logits (rows,columns) += softmax's backward of d_probs. */
 void softmax_backward(real *d_logits, const real *d_probs, const real *probs, size_t rows, size_t columns);
 
 /* ======== 2_topk.c: scores → ids, weights; every routing rule is one row of a table ======== */
+/* Where rules of another kind enter, each as one function pair and one row:
+ *   sigmoid with bias and groups   a field each in Selection (bias (E), group counts); only the ranking differs
+ *   hash                           a field in Selection (ids of the tokens); weights are 1 and backward adds nothing
+ *   expert choice                  all_experts is true, so K = E; where an expert did not take a token the id is -1, which stage 3 reads
+ *                                  as "not asked for"; the plan, and all after it, is unchanged
+ *   soft                           a slot mixes all tokens: stage 3 fills offsets alone, gather is matmul_tn by the dispatch weights, combine
+ *                                  matmul_nn by the combine weights; stage 4 reads nothing but offsets, so it is unchanged */
 typedef struct Selection Selection;
 /* What a rule reads and writes for T tokens. Selected experts are ordered by falling score; a tie goes to the lower index. */
 struct Selection {
@@ -86,7 +105,7 @@ struct Selection {
     bool training;                 /* noise is drawn in training only */
     uint64_t noise_seed;           /* frozen noise: draw (seed, t·E + e) is always the same */
     real *scores;                  /* (T,E) out: what was ranked (p, ℓ, H, ...) */
-    int32_t *ids;                  /* (T,K) out */
+    int32_t *ids;                  /* (T,K) out; -1 is none */
     real *weights;                 /* (T,K) out */
 };
 typedef struct {
@@ -109,17 +128,19 @@ void topk_select(int32_t *ids, const real *scores, size_t experts, size_t top_k)
 /* ======== 3_dispatch.c: ids → who works for whom ======== */
 /* A plan groups slots by expert: expert e owns slots offsets[e] .. offsets[e+1]-1. It is the only thing stages 4 and 5 see of routing,
  * so a rule in which experts choose tokens fills the same plan by itself. */
-typedef enum { SERVE_CHOICE_ORDER, SERVE_PROBABILITY } ServiceOrder; /* all first choices in token order, then second ...; or by falling weight (V-MoE) */
+typedef enum { SERVE_CHOICE_ORDER, SERVE_PROBABILITY } ServiceOrder; /* all first choices, then second, ...: tokens in their order, or by falling weight of their first choice (V-MoE) */
 typedef struct {
     size_t tokens, experts, top_k; /* T, E, K */
     size_t capacity;               /* slots per expert; 0 is no limit */
     size_t served;                 /* slots in use, ≤ T·K */
-    size_t dropped;                /* T·K − served */
+    size_t dropped;                /* Σ load − served */
     size_t *offsets;               /* (E+1) first slot of each expert */
-    size_t *load;                  /* (E) slots asked for, before capacity */
+    size_t *load;                  /* (E) slots asked for, before capacity; Σ load = T·K unless a rule leaves choices empty */
     int32_t *slot_token;           /* (T·K) token of a slot; the first `served` are valid */
     int32_t *slot_choice;          /* (T·K) which of the token's K choices it is */
-    int32_t *token_slot;           /* (T,K) slot of a token's choice; -1 when dropped */
+    int32_t *token_slot;           /* (T,K) slot of a token's choice; -1 when dropped or not asked for */
+    int32_t *turns;                /* (2T) scratch: tokens in the order in which they are served */
+    size_t *filled;                /* (E) scratch: slots given out so far */
 } Plan;
 size_t plan_bytes(size_t tokens, size_t experts, size_t top_k);
 void plan_take(Plan *plan, Arena *arena, size_t tokens, size_t experts, size_t top_k);
@@ -154,9 +175,9 @@ void combine_forward(real *y, const real *ys, const real *weights, const Plan *p
 void combine_backward(real *d_ys, real *d_weights, const real *d_y, const real *ys, const real *weights, const Plan *plan, size_t model_dim);
 
 /* ======== balance.c: what keeps experts evenly used; the code balances every layer by itself ======== */
-/* α·E·Σ f_i·P_i (Switch, eq. 4): f from ids (sums to 1), P the mean of the full softmax. Returns the loss.
+/* α·E·Σ f_i·P_i (Switch, eq. 4): f = load / Σ load (the plan's, before capacity), P the mean of the full softmax. Returns the loss.
  * d_logits (T,E) may be NULL; otherwise (αE/T)·p_j·(f_j − Σ f_i p_i)·scale is added. */
-double balance_aux(real *d_logits, const real *probs, const int32_t *ids, size_t tokens, size_t experts, size_t top_k, double alpha, double scale);
+double balance_aux(real *d_logits, const real *probs, const size_t *load, size_t tokens, size_t experts, double alpha, double scale);
 /* β·mean(logsumexp²) (ST-MoE, eq. 5). d_logits may be NULL; otherwise scale times the gradient is added. */
 double balance_zloss(real *d_logits, const real *logits, const real *probs, size_t tokens, size_t experts, double beta, double scale);
 typedef struct { double cv2, entropy_bits, max_share; size_t dead; } LoadSpread; /* cv2 = var/mean² (population) */
