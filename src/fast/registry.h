@@ -7,14 +7,14 @@
 #include "moe/moe.h"
 
 typedef enum { ISA_PORTABLE, ISA_AVX2, ISA_AVX512, ISA_COUNT } Isa;
-const char *isa_name(Isa isa);                       /* "portable", "avx2", "avx512" */
-bool isa_from_name(Isa *isa, const char *name);      /* also "auto": the best this machine has */
-bool isa_available(Isa isa, const char **why_not);   /* asked of the processor at run time */
+const char *isa_name(Isa isa); /* "portable", "avx2", "avx512" */
+bool isa_from_name(Isa *isa, const char *name); /* also "auto": the best this machine has */
+bool isa_available(Isa isa, const char **why_not); /* asked of the processor at run time */
 Isa isa_best(void);
 
 typedef struct {
-    const char *id;     /* "00", "01", ... in the order of the ladder */
-    const char *name;   /* "reference", "tiled portable", "tiled avx2", "tiled avx512" */
+    const char *id; /* "00", "01", ... in the order of the ladder */
+    const char *name; /* "reference", "tiled portable", "tiled avx2", "tiled avx512" */
     Isa needs;
     MatmulSet matmul;
 } Variant;
