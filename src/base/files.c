@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +19,10 @@ double time_now_s(void) {
 Status outfile_open(OutFile *out, const char *path, Fault *f) {
     *out = (OutFile){0};
     if (strlen(path) >= sizeof out->path) return fault(f, STATUS_FAIL, "the path is too long: %zu bytes, at most %zu", strlen(path), sizeof out->path - 1);
+    struct stat there;
+    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* a rename would replace /dev/null itself */
+        return fault(f, STATUS_FAIL, "cannot write %s: it is %s, not an ordinary file", path, S_ISDIR(there.st_mode) ? "a folder" : "a device or a pipe");
+    }
     snprintf(out->path, sizeof out->path, "%s", path);
     snprintf(out->temporary, sizeof out->temporary, "%s.%ld.part", path, (long)getpid());
     out->file = fopen(out->temporary, "wb");
