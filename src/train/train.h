@@ -1,58 +1,159 @@
-/* train.h: from a text to a trained model. Same seed, data and instruction set: the same bits, for any number of threads,
+/* train.h: from a text to a trained model. Same seed, text, settings and instruction set: the same bits, for any number of threads,
  * and across a kill and a resume.
  *
- *   text → tokens → batches → forward → cross-entropy → backward → clip → AdamW → checkpoint, log, progress
+ *   text → tokens → batch → forward → cross-entropy → backward → clip → AdamW → report · log · checkpoint        (once a step)
+ *   data.c          data.c  └──────── src/model ────────┘        └ adamw.c ┘    trainer.c  log.c  checkpoint.c
+ *
+ * Nothing here prints, and nothing is global: a command line and a window's thread drive it alike and show what StepReport says.
+ * T = B·N tokens a step: B sequences × N positions; A micro-batches of B/A sequences each, their gradients summed.
  */
 #ifndef MOE_TRAIN_H
 #define MOE_TRAIN_H
 
 #include "model/model.h"
 
+/* ======== config.c: what can be set; every message names the flag ======== */
 typedef struct {
-    ModelConfig model;             /* vocab is set from the tokenizer */
-    size_t vocab;                  /* asked for; 257 is bytes */
-    size_t steps, batch, context;  /* optimizer steps; sequences a step (all micro-batches together); N */
-    size_t accumulate;             /* micro-batches a step; batch is divided among them */
-    double lr, lr_min_ratio, beta1, beta2, eps, weight_decay, clip;
-    size_t warmup;                 /* steps */
-    size_t validate_every, validate_batches, save_every;
-    double validation_share;       /* of the text's end, when there is no validation file */
+    ModelConfig model; /* its vocab and context are filled in by trainer_open */
+    size_t vocab; /* asked for; 257 is bytes: no merges */
+    size_t steps, batch, context; /* optimizer steps; B, sequences a step; N, tokens a sequence */
+    size_t accumulate; /* A, micro-batches a step; divides batch */
+    double lr, lr_min_ratio; /* peak rate; the cosine ends at lr·lr_min_ratio */
+    size_t warmup; /* steps of linear warm-up */
+    double beta1, beta2, eps, weight_decay;
+    double clip; /* largest norm of the gradient; 0 is no limit */
+    size_t validate_every; /* steps; 0: only at the end */
+    size_t validate_windows; /* sequences of one validation */
+    double validation_share; /* of the text's end, when there is no validation file */
+    size_t save_every, log_every; /* steps; save_every 0: about once a minute */
     uint64_t seed;
-    const char *text_path, *validation_path, *out_path, *log_path; /* validation and log may be NULL */
-    GgufTensorType store;          /* matrices of the final file */
+    const char *text_path, *out_path; /* "-" is standard input. Paths are borrowed: they stay until trainer_close */
+    const char *validation_path, *log_path; /* may be NULL */
+    GgufTensorType store; /* matrices of the finished file */
 } TrainConfig;
+enum { VOCAB_BYTES = 257, FINAL_WINDOWS = 512, DEAD_AFTER_STEPS = 100, SAVE_EVERY_S = 60 };
 TrainConfig train_defaults(void);
+Status train_config_check(const TrainConfig *c, Fault *f);
 
-/* ---- data.c ---- */
-typedef struct { int32_t *tokens; size_t count; size_t text_bytes; } TokenText;
-/* Batch number `step` of a seed: B random windows of N+1 tokens; depends on (seed, step) alone, so resuming needs no state. */
+/* Every setting on which the bits of a run depend, as text: a checkpoint carries them, and a resume compares them. */
+enum { SETTINGS_MAX = 48 };
+typedef struct {
+    const char *flag;
+    char value[MODEL_MAX_LAYERS + 8];
+} Setting; /* "lr", "0.002" */
+typedef struct {
+    size_t count;
+    Setting list[SETTINGS_MAX];
+} Settings;
+void settings_fill(Settings *s, const TrainConfig *c);
+void settings_add(Settings *s, const char *flag, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* ======== data.c: bytes → tokens → windows ======== */
+typedef struct {
+    int32_t *tokens;
+    size_t count;
+    size_t text_bytes;
+} TokenText;
+/* A text file, read and looked at: empty, or with zero bytes while merges are asked for, is a Fault. malloc'ed. */
+Status text_read(unsigned char **bytes, size_t *count, const char *path, bool any_bytes, Fault *f);
+size_t text_cut(const unsigned char *bytes, size_t count,
+                double share); /* where the validation part starts: at a line's start, `share` before the end */
+uint64_t text_fingerprint(const unsigned char *bytes, size_t count); /* FNV-1a, 64 bits: tells one text from another */
+/* A seed for one purpose at one step: streams of different purposes, steps or parts have nothing in common. */
+typedef enum { SEED_WEIGHTS, SEED_BATCH, SEED_NOISE } SeedPurpose;
+uint64_t seed_for(uint64_t seed, SeedPurpose purpose, uint64_t step, uint64_t part);
+/* inputs, targets (batch,context): `batch` random windows of context+1 tokens. Depends on (seed, step) alone, so that resuming needs no state.
+ * text->count > context. */
 void batch_at(int32_t *inputs, int32_t *targets, const TokenText *text, size_t batch, size_t context, uint64_t seed, uint64_t step);
+/* inputs, targets (context): window `index` of `windows` spread evenly over the text, for validation. */
+void window_at(int32_t *inputs, int32_t *targets, const TokenText *text, size_t context, size_t index, size_t windows);
 
-/* ---- adamw.c: Loshchilov & Hutter 2019, algorithm 2 ---- */
-typedef struct { real *m, *v; } AdamState; /* (params.scalars) each */
-void adamw_step(real *values, AdamState *state, const real *grads, const ParamTable *params, size_t step, double lr, const TrainConfig *c, double grad_scale);
-double lr_at(const TrainConfig *c, size_t step); /* linear warm-up, cosine to lr·lr_min_ratio */
+/* ======== adamw.c: Loshchilov & Hutter 2019, algorithm 2 ======== */
+typedef struct {
+    real *m, *v;
+} AdamState; /* (params.scalars) each */
+double lr_at(const TrainConfig *c, size_t step); /* steps count from 1: linear warm-up, then cosine to lr·lr_min_ratio */
+double clip_scale(double norm, double clip); /* what gradients are multiplied with: min(1, clip/norm) */
+/* values, state, grads (params->scalars). step counts from 1. Gradients enter multiplied with grad_scale. */
+void adamw_step(real *values, AdamState *state, const real *grads, const ParamTable *params, size_t step, double lr, const TrainConfig *c,
+                double grad_scale);
 
-/* ---- trainer.c: one step at a time, so that a window can drive it too ---- */
+/* ======== trainer.c: one step at a time ======== */
 typedef struct Trainer Trainer;
 typedef struct {
-    size_t step;
-    double loss, balance_loss, grad_norm, lr;
-    double validation_loss;        /* NAN when not measured at this step */
-    double tokens_per_s, seconds_left;
-    size_t layers, experts;        /* MoE layers, E */
-    const size_t *load;            /* (layers,E) of this step, all micro-batches */
-    const size_t *dropped;         /* (layers) */
-    double worst_cv2;              /* largest load CV² of a layer */
+    size_t step, steps;
+    double loss, balance_loss; /* cross-entropy in nats per token, mean of the step; auxiliary terms beside it */
+    double grad_norm, lr; /* norm before clipping */
+    double validation_loss; /* NAN when not measured at this step */
+    double tokens_per_s; /* of late, without validation and saving */
+    double seconds_left; /* as the run has gone so far, with everything */
+    size_t layers, experts; /* MoE layers, E */
+    const size_t *load; /* (layers,E) of this step, all micro-batches */
+    const size_t *dropped; /* (layers) slots beyond capacity */
+    double worst_cv2; /* largest load CV² of a layer */
+    const char *log_trouble; /* why the log line could not be written, or NULL; the run goes on */
+    size_t dead; /* experts, of all layers, without a token for DEAD_AFTER_STEPS steps */
 } StepReport;
-/* Tokenizes, trains the vocabulary, builds or resumes (when out_path's checkpoint exists and matches). */
-Status trainer_open(Trainer **t, const TrainConfig *c, bool resume, Fault *f);
+typedef struct { /* what trainer_open found */
+    size_t train_tokens, train_bytes, validation_tokens, validation_bytes; /* validation 0: the text is too short for one */
+    size_t vocab, parameters, moe_layers, experts;
+    size_t resumed_step; /* 0: from the start */
+    const char *isa; /* the matrix product in use */
+} TrainFacts;
+typedef struct { /* the finished model, measured on up to FINAL_WINDOWS windows of each text */
+    double train_loss, validation_loss; /* nats per token; NAN without validation text */
+    double train_bits_per_byte, validation_bits_per_byte;
+    size_t windows, tokens_seen, file_bytes;
+    double seconds; /* of this process */
+    size_t layers, experts;
+    const size_t *load; /* (layers,E) on the validation windows, or the training windows without validation */
+} TrainResult;
+
+/* Start anew or go on: with what the checkpoint beside out_path says if there is one; only if there is one; never. */
+typedef enum { RESUME_IF_THERE, RESUME_MUST, RESUME_NEVER } ResumeMode;
+/* Checks the settings and that every file can be written, reads and tokenizes the text, learns the vocabulary, builds the model or resumes it. */
+Status trainer_open(Trainer **t, const TrainConfig *c, ResumeMode resume, Fault *f);
+/* One step, report and log line. A loss that is not finite is a Fault, and the weights stay as they were. */
 Status trainer_step(Trainer *t, StepReport *report, Fault *f);
-Status trainer_checkpoint(Trainer *t, Fault *f);  /* <out>.checkpoint: values, m, v, step, config, tokenizer */
-Status trainer_finish(Trainer *t, Fault *f);      /* writes out_path, removes the checkpoint */
+bool trainer_save_due(const Trainer *t); /* by save_every, or by the clock; the bits of the run do not depend on it */
+Status trainer_checkpoint(Trainer *t, Fault *f); /* the old checkpoint stands until the new one is complete */
+Status trainer_finish(Trainer *t, TrainResult *result, Fault *f); /* measures, writes out_path, removes the checkpoint */
 const Model *trainer_model(const Trainer *t);
 const Tokenizer *trainer_tokenizer(const Trainer *t);
 size_t trainer_steps_done(const Trainer *t);
-void trainer_close(Trainer *t);
+TrainFacts trainer_facts(const Trainer *t);
+const char *trainer_checkpoint_path(const Trainer *t);
+void trainer_close(Trainer *t); /* NULL is fine */
+
+/* ======== checkpoint.c: <out>.checkpoint, a GGUF: the model in F32, Adam's m and v, step, settings, tokenizer ======== */
+typedef struct {
+    Model *model;
+    Tokenizer *tokenizer;
+    AdamState *adam;
+    size_t *step;
+    size_t *last_used; /* (last_used_count): step at which each expert last had a token */
+    size_t last_used_count;
+    const Settings *settings;
+} CheckpointParts;
+Status checkpoint_save(const CheckpointParts *parts, const char *path, Fault *f);
+/* In two parts, since the text cannot be tokenized, nor the model built, before the tokenizer is there. */
+Status checkpoint_open(Gguf *g, Tokenizer *tokenizer, const Settings *settings, const char *path,
+                       Fault *f); /* compares the settings, loads the tokenizer */
+Status checkpoint_load(const Gguf *g, const CheckpointParts *parts, Fault *f); /* into a model that is built */
+void settings_put(const Settings *s, GgufWriter *w); /* keys train.<flag> */
+void checkpoint_sweep(const char *path); /* removes half-written checkpoints that a killed process left beside it */
+
+/* ======== log.c: CSV, one line every log_every steps ======== */
+typedef struct {
+    int descriptor;
+    const char *path;
+    size_t layers, experts;
+    const char *isa;
+} TrainLog;
+/* Keeps lines up to keep_steps of a log that is already there (the checkpoint's step; 0: starts anew). Anything else under that name is a Fault. */
+Status log_open(TrainLog *log, const char *path, size_t layers, size_t experts, const char *isa, size_t keep_steps, Fault *f);
+Status log_write(TrainLog *log, const StepReport *report, Fault *f);
+Status log_sync(TrainLog *log, Fault *f);
+void log_close(TrainLog *log);
 
 #endif
