@@ -1,64 +1,189 @@
-# moe.c: `make help` lists what can be made.
+# moe.c. `make help` lists the targets, `make setup run` is the short way in.
+#   CC=clang  OPT=-O1  SAN=address,undefined  NO_OMP=1  NO_VIZ=1  PREFIX=/usr  WERROR= (warnings stay warnings)  V=1 (full commands)
 BUILD ?= build
-CC ?= cc
 PREFIX ?= /usr/local
 OPT ?= -O2
-SAN ?=
-
-WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Werror
-# -ffp-contract=off: a*b+c is two roundings in the reference whatever the compiler; fast kernels ask for FMA by name.
-# -fno-math-errno: nobody here reads errno after sqrt, and a root that need not set it vectorises (AdamW). It changes no bit.
-BASE_CFLAGS = -std=c11 -D_GNU_SOURCE -g $(OPT) -ffp-contract=off -fno-math-errno $(WARN) -Isrc -I. $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
-BASE_LDFLAGS = $(if $(SAN),-fsanitize=$(SAN))
-BASE_LDLIBS = -lm -lutf8proc
-
-ifndef NO_OMP
-BASE_CFLAGS += -fopenmp
-BASE_LDFLAGS += -fopenmp
-else
-BASE_CFLAGS += -Wno-unknown-pragmas
+WERROR ?= -Werror
+PYTHON ?= python3
+ifeq ($(origin CC),default)
+CC = cc
 endif
 
-OBJ = $(BUILD)/obj$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -r --no-print-directory -j$(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+endif
+.DEFAULT_GOAL := all
 comma := ,
+Q = $(if $(V),,@)
 
-LIB_SOURCES = $(wildcard src/base/*.c src/moe/*.c src/fast/*.c src/gguf/*.c src/trace/*.c src/model/*.c src/train/*.c)
-LIB_OBJECTS = $(LIB_SOURCES:%.c=$(OBJ)/%.o)
-DOUBLE_OBJECTS = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o)
-CLI_OBJECTS = $(patsubst %.c,$(OBJ)/%.o,$(wildcard src/cli/*.c))
-# tests/test_*.c: float; tests/double_*.c: the whole library with real = double
-TESTS = $(patsubst tests/%.c,$(OBJ)/%,$(wildcard tests/test_*.c))
-DOUBLE_TESTS = $(patsubst tests/%.c,$(OBJ)/%,$(wildcard tests/double_*.c))
-
-all: $(BUILD)/moe
-
-$(BUILD)/moe: $(CLI_OBJECTS) $(OBJ)/libmoe.a
-	$(CC) $(BASE_LDFLAGS) $(LDFLAGS) -o $@ $^ $(BASE_LDLIBS) $(LDLIBS)
-
-$(OBJ)/libmoe.a: $(LIB_OBJECTS)
-	rm -f $@ && $(AR) rcs $@ $^
-$(OBJ)/libmoe-double.a: $(DOUBLE_OBJECTS)
-	rm -f $@ && $(AR) rcs $@ $^
-
-$(OBJ)/double/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(CFLAGS) -DMOE_DOUBLE -MMD -MP -c -o $@ $<
-$(OBJ)/%.o: %.c
-	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
-
-$(TESTS): $(OBJ)/%: tests/%.c $(OBJ)/libmoe.a
-	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(CFLAGS) -MMD -MP $(BASE_LDFLAGS) -o $@ $< $(OBJ)/libmoe.a -lcmocka $(BASE_LDLIBS)
-$(DOUBLE_TESTS): $(OBJ)/%: tests/%.c $(OBJ)/libmoe-double.a
-	@mkdir -p $(@D)
-	$(CC) $(BASE_CFLAGS) $(CFLAGS) -DMOE_DOUBLE -MMD -MP $(BASE_LDFLAGS) -o $@ $< $(OBJ)/libmoe-double.a -lcmocka $(BASE_LDLIBS)
-
-test: $(TESTS) $(DOUBLE_TESTS)
-	@for t in $^; do $$t || exit 1; done
-
-clean:
+# ---- setup and clean come first, alone: what follows them in the goals starts in a new make, which then finds what setup installed ----
+FIRST := $(filter setup clean,$(MAKECMDGOALS))
+REST := $(filter-out setup clean,$(MAKECMDGOALS))
+.PHONY: setup clean help
+setup: ## install what is missing to build (Debian, Ubuntu); elsewhere name the packages
+	@sh tools/setup.sh
+clean: ## remove everything that was built
 	rm -rf $(BUILD)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+ifneq ($(and $(FIRST),$(REST)),)
+.PHONY: $(REST)
+$(REST): $(FIRST)
+	@$(if $(filter $@,$(firstword $(REST))),+$(MAKE) $(REST),:)
+else ifneq ($(or $(filter-out setup clean help uninstall,$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,all)),)
 
-.PHONY: all test clean
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+# ---- what this machine has: tools/detect.sh links a probe for each part and writes parts.mk (for make) and parts.txt (for people) ----
+ASKED := $(foreach name,BUILD CC PYTHON SAN NO_OMP NO_VIZ NO_CUDA NO_FFMPEG,$(name)='$($(name))')
+DETECTED := $(shell $(ASKED) sh tools/detect.sh)
+ifneq ($(DETECTED),)
+$(error $(DETECTED))
+endif
+include $(BUILD)/parts.mk
+
+# ---- flags ----
+# -ffp-contract=off: a*b+c is two roundings in the reference whatever the compiler; fast kernels ask for FMA by name.
+# -fno-math-errno: nobody reads errno after sqrt, and a root that need not set it vectorises (AdamW). It changes no bit.
+WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith $(WERROR)
+SANITIZE = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined))
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -g $(OPT) -ffp-contract=off -fno-math-errno $(WARN) -Isrc -I. $(OMP_FLAGS) $(SANITIZE) $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(OMP_LINK) $(SANITIZE) $(LDFLAGS)
+ALL_LDLIBS = -lutf8proc -lm $(LDLIBS)
+OBJ = $(BUILD)/obj$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+
+# ---- sources: every .c of a folder belongs to it ----
+LIB_SOURCES := $(wildcard src/base/*.c src/moe/*.c src/fast/*.c src/gguf/*.c src/trace/*.c src/model/*.c src/train/*.c src/cost/*.c)
+LIB = $(LIB_SOURCES:%.c=$(OBJ)/%.o)
+DOUBLE = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o)
+CLI = $(patsubst %.c,$(OBJ)/%.o,$(filter-out src/cli/main.c,$(wildcard src/cli/*.c)))
+VIZ_LIB = $(patsubst %.c,$(OBJ)/%.o,$(filter-out viz/main.c,$(wildcard viz/*.c)))
+CORPUS = $(patsubst %.c,$(OBJ)/%.o,$(wildcard data/corpus/*.c))
+WINDOW := $(and $(VIZ),$(wildcard viz/main.c))
+
+# tests/test_*.c: float; tests/double_*.c: the whole library with real = double; those that include viz/ need the window's libraries
+ALL_TESTS := $(wildcard tests/test_*.c)
+VIZ_TESTS := $(shell grep -l '^ *. *include "viz/' $(ALL_TESTS) /dev/null)
+TESTS = $(patsubst tests/%.c,$(OBJ)/%,$(filter-out $(VIZ_TESTS),$(ALL_TESTS)))
+WINDOW_TESTS = $(if $(VIZ),$(patsubst tests/%.c,$(OBJ)/%,$(VIZ_TESTS)))
+DOUBLE_TESTS = $(patsubst tests/%.c,$(OBJ)/%,$(wildcard tests/double_*.c))
+SCRIPTS = $(wildcard tests/*.sh)
+FUZZERS = $(patsubst tests/fuzz/%.c,$(OBJ)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+PROGRAMS = $(BUILD)/moe $(if $(WINDOW),$(BUILD)/moe-viz) $(if $(CORPUS),$(BUILD)/corpus)
+
+.PHONY: programs all
+all: programs ## build everything that this machine can build, and say what that is
+	@cat $(BUILD)/parts.txt
+programs: $(PROGRAMS) $(BUILD)/moe.1 $(BUILD)/completions/moe.bash
+
+# ---- changed flags, compiler or list of files: a stamp file changes, and what depends on it is made again ----
+FORCE:
+stamp = @mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' >$@
+$(OBJ)/flags: FORCE
+	$(call stamp,$(CC) $(ALL_CFLAGS) $(VIZ_CFLAGS))
+$(OBJ)/files: FORCE
+	$(call stamp,$(LIB) $(CLI) $(VIZ_LIB) $(CORPUS))
+$(BUILD)/linked: FORCE
+	$(call stamp,$(OBJ) $(CC) $(ALL_LDFLAGS) $(ALL_LDLIBS) $(VIZ_LIBS))
+
+# ---- objects, libraries, programs ----
+compile = $(Q)mkdir -p $(@D) $(if $(V),,&& echo '  CC   $<') && $(CC) $(ALL_CFLAGS) -MMD -MP
+link = $(if $(V),,@echo '  LINK $@'; )$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.a,$^)
+archive = $(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+$(OBJ)/double/%.o: %.c $(OBJ)/flags
+	$(compile) -DMOE_DOUBLE -c -o $@ $<
+$(OBJ)/viz/%.o $(OBJ)/tests/viz/%.o: ALL_CFLAGS += $(VIZ_CFLAGS)
+$(OBJ)/%.o: %.c $(OBJ)/flags
+	$(compile) -c -o $@ $<
+$(OBJ)/libmoe.a: $(LIB) $(OBJ)/files
+	$(archive)
+$(OBJ)/libmoe-double.a: $(DOUBLE) $(OBJ)/files
+	$(archive)
+$(OBJ)/libcli.a: $(CLI) $(OBJ)/files
+	$(archive)
+$(OBJ)/libviz.a: $(VIZ_LIB) $(OBJ)/files
+	$(archive)
+
+$(BUILD)/moe: $(OBJ)/src/cli/main.o $(CLI) $(OBJ)/libmoe.a $(BUILD)/linked
+	$(link) $(ALL_LDLIBS)
+$(BUILD)/moe-viz: $(OBJ)/viz/main.o $(OBJ)/libviz.a $(OBJ)/libmoe.a $(BUILD)/linked
+	$(link) $(VIZ_LIBS) $(ALL_LDLIBS)
+$(BUILD)/corpus: $(CORPUS) $(OBJ)/libmoe.a $(BUILD)/linked
+	$(link) $(ALL_LDLIBS)
+
+# The man page's flags and the completions come from the tables that the program itself reads.
+$(BUILD)/moe.1: docs/moe.1 tools/manual.sh $(BUILD)/moe
+	$(Q)sh tools/manual.sh $(BUILD)/moe docs/moe.1 >$@.part && mv $@.part $@
+$(BUILD)/completions/moe.bash: tools/completions.sh $(BUILD)/moe
+	$(Q)mkdir -p $(@D) && sh tools/completions.sh $(BUILD)/moe $(@D)
+
+# ---- tests ----
+$(OBJ)/%.o: tests/%.c $(OBJ)/flags
+	$(compile) -c -o $@ $<
+$(DOUBLE_TESTS:%=%.o): $(OBJ)/%.o: tests/%.c $(OBJ)/flags
+	$(compile) -DMOE_DOUBLE -c -o $@ $<
+$(WINDOW_TESTS:%=%.o): ALL_CFLAGS += $(VIZ_CFLAGS)
+$(TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libcli.a $(OBJ)/libmoe.a $(BUILD)/linked
+	$(link) -lcmocka $(ALL_LDLIBS)
+$(DOUBLE_TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libmoe-double.a $(BUILD)/linked
+	$(link) -lcmocka $(ALL_LDLIBS)
+$(WINDOW_TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libviz.a $(OBJ)/libmoe.a $(BUILD)/linked
+	$(link) -lcmocka $(VIZ_LIBS) $(ALL_LDLIBS)
+
+.PHONY: test test-programs test-sanitize test-threads test-mutants test-interop fuzz golden
+test-programs: $(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS)
+test: programs test-programs ## run every test; the last line is `N passed, N failed`
+	@$(if $(VIZ_TESTS),$(if $(VIZ),,echo 'SKIP the window: SDL2 and cairo were not found';)) \
+	sh tools/run_tests.sh $(BUILD) $(sort $(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS)) $(sort $(SCRIPTS))
+test-sanitize: ## the tests again under the address and undefined-behaviour sanitizers, in build/sanitize
+	@$(MAKE) BUILD=$(BUILD)/sanitize SAN=address,undefined OPT=-O1 test
+test-threads: ## the tests again under clang's thread sanitizer, in build/threads
+	@TSAN_OPTIONS=ignore_noninstrumented_modules=1 $(MAKE) BUILD=$(BUILD)/threads CC=clang SAN=thread OPT=-O1 test
+test-mutants: test-programs ## plant each fault of tests/mutants and see its test catch it
+	@sh tools/mutants.sh $(BUILD)
+test-interop: programs ## hold this engine against llama.cpp and transformers (PYTHON=... with them installed)
+	@sh tools/interop.sh $(BUILD)/moe $(PYTHON)
+golden: ## make the golden data again (PYTHON=... with the packages of tests/golden/requirements.txt)
+	$(PYTHON) tests/golden/make_golden.py
+FUZZ_SECONDS ?= 600
+fuzz: ## libFuzzer over reading and running a model, FUZZ_SECONDS=600 (clang)
+	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined NO_OMP=1 fuzz-run
+.PHONY: fuzz-run
+fuzz-run: $(FUZZERS)
+	@sh tools/fuzz.sh $(FUZZ_SECONDS) $(BUILD)/corpus-seeds $^
+$(FUZZERS): $(OBJ)/%: tests/fuzz/%.c $(OBJ)/libmoe.a
+	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(OBJ)/libmoe.a $(ALL_LDLIBS)
+
+# ---- using it ----
+TEXT ?= The cat sat on the warm mat and looked at the moon.
+.PHONY: run bench model judge figures lint install uninstall
+run: programs ## open the window on TEXT="..."; without a display, draw a picture and a film
+	@sh tools/run.sh $(BUILD) '$(subst ','\'',$(TEXT))'
+bench: programs ## measure every variant, verified first, beside this machine's limits; and PyTorch where it is installed
+	@$(BUILD)/moe bench $(if $(TORCH),--torch $(PYTHON))
+model: programs ## train the shipped model and its two dense twins from scratch
+	@sh tools/model.sh $(BUILD)
+judge: programs ## measure what the models write
+	@sh tools/judge.sh $(BUILD)
+figures: programs ## draw the README's picture again
+	@sh tools/figures.sh $(BUILD)
+lint: ## formatting and a static look (clang-format, clang-tidy where installed)
+	@sh tools/lint.sh
+
+# ---- install: programs, the shipped model, man page, completions ----
+TO = $(DESTDIR)$(PREFIX)
+install: programs ## install under PREFIX=/usr/local (DESTDIR is honoured)
+	install -d $(TO)/bin $(TO)/share/moe.c $(TO)/share/man/man1
+	install -m 755 $(filter %/moe %/moe-viz,$(PROGRAMS)) $(TO)/bin
+	$(if $(wildcard data/model.gguf),install -m 644 data/model.gguf $(TO)/share/moe.c)
+	install -m 644 $(BUILD)/moe.1 $(TO)/share/man/man1
+	install -D -m 644 $(BUILD)/completions/moe.bash $(TO)/share/bash-completion/completions/moe
+	install -D -m 644 $(BUILD)/completions/_moe $(TO)/share/zsh/site-functions/_moe
+	install -D -m 644 $(BUILD)/completions/moe.fish $(TO)/share/fish/vendor_completions.d/moe.fish
+-include $(patsubst %.o,%.d,$(LIB) $(DOUBLE) $(CLI) $(VIZ_LIB) $(CORPUS) $(OBJ)/src/cli/main.o $(OBJ)/viz/main.o)
+-include $(patsubst %,%.d,$(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS) $(FUZZERS))
+endif
+
+uninstall: ## remove what install installed, under the same PREFIX and DESTDIR
+	rm -rf $(DESTDIR)$(PREFIX)/share/moe.c
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/moe bin/moe-viz share/man/man1/moe.1 share/bash-completion/completions/moe \
+	  share/zsh/site-functions/_moe share/fish/vendor_completions.d/moe.fish

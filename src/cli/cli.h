@@ -31,7 +31,11 @@ Status options_parse(const Command *command, const Option *table, int argc, char
 const char *nearest_name(const char *word, const char *const *names, size_t count); /* NULL when nothing is near */
 int cli_fail(const char *command, Status status, const Fault *f); /* "moe route: ..." on standard error; returns the exit code */
 
-bool color_wanted(FILE *to);    /* a terminal, and NO_COLOR is not set */
+/* ---- terminal.c ---- */
+bool color_wanted(FILE *to);           /* a terminal, and NO_COLOR is not set */
+size_t terminal_columns(FILE *to);     /* of the terminal, else $COLUMNS, else 100 */
+size_t text_columns(const char *text); /* wide characters (CJK, emoji) take two */
+void print_padded(FILE *to, const char *text, size_t columns); /* cut with an ellipsis or filled with spaces to exactly that many */
 /* JSON: strings are escaped, invalid UTF-8 becomes U+FFFD; numbers carry nine significant digits, NaN and infinities become null. */
 void json_string(FILE *to, const char *bytes, size_t count);
 void json_number(FILE *to, double value); /* whole numbers below 2^53 are written exactly */

@@ -3,9 +3,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A subcommand whose file is not linked is left out of the list. */
 #pragma weak cmd_tokenize
@@ -42,12 +40,6 @@ int cli_fail(const char *command, Status status, const Fault *f) {
     const bool usage = status == STATUS_USAGE;
     fprintf(stderr, "moe %s: %s%s%s%s\n", command, f->text, usage ? " (see: moe " : "", usage ? command : "", usage ? " --help)" : "");
     return (int)status;
-}
-
-bool color_wanted(FILE *to) {
-    const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    if (no_color != NULL && no_color[0] != '\0') return false;
-    return isatty(fileno(to)) && (term == NULL || strcmp(term, "dumb") != 0);
 }
 
 static int print_commands(void) {

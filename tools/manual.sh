@@ -1,0 +1,25 @@
+#!/bin/sh
+# The man page: docs/moe.1 with the line `.\" COMMANDS` replaced by what the program says of its commands and flags.
+#   tools/manual.sh MOE docs/moe.1
+set -eu
+moe=$1 page=$2
+escape() { sed -e 's/\\/\\e/g' -e 's/-/\\-/g' -e "s/^[.']/\\\\\&&/"; }
+
+sed '/^\.\\" COMMANDS$/,$d' "$page"
+"$moe" help | awk '/^  [a-z]/ && $1 != "moe" {print $1}' | while read -r command; do
+    "$moe" "$command" --help | awk 'NR == 1 {sub(/^moe /, ""); print ".SS " $0} /^usage: / {sub(/^usage: /, ""); print ".PP\n.B " $0}' | sed 's/-/\\-/g'
+    "$moe" "$command" --help=table | while IFS="$(printf '\t')" read -r line; do
+        names=$(printf '%s\n' "$line" | cut -f 1 | sed 's/,/, /g' | escape)
+        argument=$(printf '%s\n' "$line" | cut -f 2 | escape)
+        choices=$(printf '%s\n' "$line" | cut -f 3 | sed 's/ /, /g' | escape)
+        printf '.TP\n.B %s \\fI%s\\fR\n' "$names" "$argument"
+        printf '%s\n' "$line" | cut -f 4 | escape
+        [ -z "$choices" ] || printf 'One of %s.\n' "$choices"
+    done
+    echo '.PP'
+    echo 'Example:'
+    printf '.PP\n.RS\n.nf\n'
+    "$moe" "$command" --help | sed -n '/^example:/,$p' | tail -n +2 | sed 's/^ *//' | escape
+    printf '.fi\n.RE\n'
+done
+sed '1,/^\.\\" COMMANDS$/d' "$page"
