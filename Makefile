@@ -55,15 +55,15 @@ LIB_SOURCES := $(wildcard src/base/*.c src/moe/*.c src/fast/*.c src/gguf/*.c src
 LIB = $(LIB_SOURCES:%.c=$(OBJ)/%.o)
 DOUBLE = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o)
 CLI = $(patsubst %.c,$(OBJ)/%.o,$(filter-out src/cli/main.c,$(wildcard src/cli/*.c)))
-VIZ_LIB = $(patsubst %.c,$(OBJ)/%.o,$(filter-out viz/main.c,$(wildcard viz/*.c)))
+# The scene is plain C and is built and tested everywhere; files that include SDL or cairo only where both were found.
+VIZ_PLAIN := $(shell grep -L '^ *. *include <\(SDL\|cairo\)' $(wildcard viz/*.c) /dev/null | grep -v -e '^viz/main.c' -e '^/dev')
+VIZ_LIB = $(patsubst %.c,$(OBJ)/%.o,$(filter-out viz/main.c,$(if $(VIZ),$(wildcard viz/*.c),$(VIZ_PLAIN))))
 CORPUS = $(patsubst %.c,$(OBJ)/%.o,$(wildcard data/corpus/*.c))
 WINDOW := $(and $(VIZ),$(wildcard viz/main.c))
 
-# tests/test_*.c: float; tests/double_*.c: the whole library with real = double; those that include viz/ need the window's libraries
-ALL_TESTS := $(wildcard tests/test_*.c)
-VIZ_TESTS := $(shell grep -l '^ *. *include "viz/' $(ALL_TESTS) /dev/null)
-TESTS = $(patsubst tests/%.c,$(OBJ)/%,$(filter-out $(VIZ_TESTS),$(ALL_TESTS)))
-WINDOW_TESTS = $(if $(VIZ),$(patsubst tests/%.c,$(OBJ)/%,$(VIZ_TESTS)))
+# tests/test_*.c: float; tests/double_*.c: the whole library with real = double; tests/viz_*.c: what draws with cairo
+TESTS = $(patsubst tests/%.c,$(OBJ)/%,$(wildcard tests/test_*.c))
+WINDOW_TESTS = $(if $(VIZ),$(patsubst tests/%.c,$(OBJ)/%,$(wildcard tests/viz_*.c)))
 DOUBLE_TESTS = $(patsubst tests/%.c,$(OBJ)/%,$(wildcard tests/double_*.c))
 SCRIPTS = $(wildcard tests/*.sh)
 FUZZERS = $(patsubst tests/fuzz/%.c,$(OBJ)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -122,7 +122,7 @@ $(OBJ)/%.o: tests/%.c $(OBJ)/flags
 $(DOUBLE_TESTS:%=%.o): $(OBJ)/%.o: tests/%.c $(OBJ)/flags
 	$(compile) -DMOE_DOUBLE -c -o $@ $<
 $(WINDOW_TESTS:%=%.o): ALL_CFLAGS += $(VIZ_CFLAGS)
-$(TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libcli.a $(OBJ)/libmoe.a $(BUILD)/linked
+$(TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libviz.a $(OBJ)/libcli.a $(OBJ)/libmoe.a $(BUILD)/linked
 	$(link) -lcmocka $(ALL_LDLIBS)
 $(DOUBLE_TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libmoe-double.a $(BUILD)/linked
 	$(link) -lcmocka $(ALL_LDLIBS)
@@ -132,7 +132,7 @@ $(WINDOW_TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libviz.a $(OBJ)/libmoe.a $(BUILD)/l
 .PHONY: test test-programs test-sanitize test-threads test-mutants test-interop fuzz golden
 test-programs: $(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS)
 test: programs test-programs ## run every test; the last line is `N passed, N failed`
-	@$(if $(VIZ_TESTS),$(if $(VIZ),,echo 'SKIP the window: SDL2 and cairo were not found';)) \
+	@$(if $(VIZ),,echo 'SKIP tests/viz_*.c: no SDL2 and cairo here';) \
 	sh tools/run_tests.sh $(BUILD) $(sort $(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS)) $(sort $(SCRIPTS))
 test-sanitize: ## the tests again under the address and undefined-behaviour sanitizers, in build/sanitize
 	@$(MAKE) BUILD=$(BUILD)/sanitize SAN=address,undefined OPT=-O1 test
