@@ -186,6 +186,106 @@ static void test_nan_and_infinity_go_where_they_belong(void **state) {
     case_free(&x);
 }
 
+/* ---- rows ---- */
+
+enum { ROW = 77 }; /* whole vectors of every width, and a part of one */
+typedef struct {
+    real gate[ROW], up[ROW], d[ROW];
+} RowCase;
+
+static RowCase row_case(uint64_t seed) {
+    RowCase x;
+    Rng rng;
+    rng_seed(&rng, seed);
+    for (size_t i = 0; i < ROW; i++) x.gate[i] = (real)(8 * rng_normal(&rng)), x.up[i] = (real)rng_normal(&rng), x.d[i] = (real)rng_normal(&rng);
+    return x;
+}
+
+static void near(real found, double expected, double relative, const char *what, const Variant *v, size_t i) {
+    if (!(fabs((double)found - expected) <= relative * fabs(expected)))
+        fail_msg("%s %s[%zu]: %.9g, expected %.9g within %.2g of it", v->name, what, i, (double)found, expected, relative);
+}
+
+/* σ(g) = 1/(1+e), e = exp(−g) off by at most 2 ulp = 2·eps, of which at most all reaches σ; then a sum, a quotient and two products of eps/2 each:
+ * 4·eps, and 1% for their products with each other. The backward row has 1 + g·(1−σ) besides, which can cancel: it is judged against |1| + |g·(1−σ)|,
+ * with σ's error of 3·eps in 1−σ as well. */
+static void test_swiglu_rows(void **state) {
+    (void)state;
+    const double eps = REAL_EPS;
+    for (const Variant *v = variants; v < variants + variant_count; v++) {
+        if (!can_run(v)) continue;
+        for (size_t count = 0; count <= ROW; count++) {
+            const RowCase x = row_case(count);
+            real hidden[ROW + 1], d_gate[ROW + 1], d_up[ROW + 1];
+            hidden[count] = d_gate[count] = d_up[count] = guard_value;
+            v->rows->swiglu(hidden, x.gate, x.up, count);
+            memcpy(d_up, x.d, count * sizeof(real));
+            v->rows->swiglu_backward(d_up, d_gate, d_up, x.gate, x.up, count); /* in place, as dense.c calls it */
+            for (size_t i = 0; i < count; i++) {
+                const double g = (double)x.gate[i], up = (double)x.up[i], d = (double)x.d[i], open = 1 / (1 + exp(-g));
+                near(hidden[i], g * open * up, 4.04 * eps, "hidden", v, i);
+                near(d_up[i], d * g * open, 4.04 * eps, "d_up", v, i);
+                const double slope = 1 + g * (1 - open), size = 1 + fabs(g) * (1 - open) + fabs(g) * open, scale = d * up * open;
+                if (!(fabs((double)d_gate[i] - scale * slope) <= 8 * eps * fabs(scale) * size))
+                    fail_msg("%s d_gate[%zu]: %.9g, expected %.9g", v->name, i, (double)d_gate[i], scale * slope);
+            }
+            assert_true(hidden[count] == guard_value && d_gate[count] == guard_value && d_up[count] == guard_value);
+        }
+    }
+}
+
+/* Over the whole range: silu where exp neither overflows nor is subnormal, its ends, and what is not a number. */
+static void test_silu_over_its_range(void **state) {
+    (void)state;
+    for (const Variant *v = variants; v < variants + variant_count; v++) {
+        if (!can_run(v)) continue;
+        const real one = 1;
+        real hidden;
+        for (double x = -87; x <= 120; x += 0.000937) {
+            const real gate = (real)x;
+            v->rows->swiglu(&hidden, &gate, &one, 1);
+            near(hidden, (double)gate / (1 + exp(-(double)gate)), 4.04 * REAL_EPS, "silu", v, 0);
+        }
+        const real ends[] = {-200, -(real)3e38, (real)3e38, 0, (real)NAN};
+        const real expected[] = {0, 0, (real)3e38, 0};
+        for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+            v->rows->swiglu(&hidden, &ends[i], &one, 1);
+            assert_true(isnan(ends[i]) ? isnan(hidden) : fabs((double)hidden - (double)expected[i]) <= 1e-37);
+        }
+    }
+}
+
+/* p_i = e_i / Σ e. The exponent x − max is rounded: |x − max|·eps/2; exp adds 2·eps, in e_i and in the sum, whose n additions add n·eps/2; one quotient. */
+static void test_softmax_rows(void **state) {
+    (void)state;
+    for (const Variant *v = variants; v < variants + variant_count; v++) {
+        if (!can_run(v)) continue;
+        for (size_t count = 1; count <= ROW; count++) {
+            RowCase x = row_case(count);
+            if (count > 2) x.gate[1] = -(real)INFINITY;
+            double largest = -INFINITY, least = INFINITY, sum = 0;
+            for (size_t i = 0; i < count; i++) {
+                largest = fmax(largest, (double)x.gate[i]);
+                if (isfinite(x.gate[i])) least = fmin(least, (double)x.gate[i]);
+            }
+            for (size_t i = 0; i < count; i++) sum += exp((double)x.gate[i] - largest);
+            real probs[ROW + 1];
+            memcpy(probs, x.gate, count * sizeof(real));
+            probs[count] = guard_value;
+            v->rows->softmax(probs, probs, count); /* in place */
+            assert_true(probs[count] == guard_value);
+            const double relative = 1.01 * (REAL_EPS * (largest - least) + 4 * REAL_EPS + ((double)count + 1) * REAL_EPS / 2);
+            for (size_t i = 0; i < count; i++) near(probs[i], exp((double)x.gate[i] - largest) / sum, relative, "softmax", v, i);
+        }
+        const real far[3] = {-1000, 0, (real)NAN};
+        real probs[3];
+        v->rows->softmax(probs, far, 2);
+        assert_true(probs[0] == 0 && probs[1] == 1);
+        v->rows->softmax(probs, far, 3);
+        assert_true(isnan(probs[1]));
+    }
+}
+
 static void test_choosing_an_instruction_set(void **state) {
     (void)state;
     Isa isa = ISA_COUNT;
@@ -201,6 +301,7 @@ static void test_choosing_an_instruction_set(void **state) {
         if (!there) continue;
         assert_int_equal(fast_active()->needs, isa);
         assert_ptr_equal(matmul_active.nt, fast_active()->matmul.nt);
+        assert_ptr_equal(rows_active.softmax, fast_active()->rows->softmax);
         assert_ptr_not_equal(matmul_active.nt, matmul_nt_reference);
     }
     assert_true(isa_from_name(&isa, "auto"));
@@ -210,8 +311,13 @@ static void test_choosing_an_instruction_set(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_variant_on_odd_shapes),          cmocka_unit_test(test_same_bits_for_any_number_of_threads),
-        cmocka_unit_test(test_same_bits_wherever_an_element_stands), cmocka_unit_test(test_nan_and_infinity_go_where_they_belong),
+        cmocka_unit_test(test_every_variant_on_odd_shapes),
+        cmocka_unit_test(test_same_bits_for_any_number_of_threads),
+        cmocka_unit_test(test_same_bits_wherever_an_element_stands),
+        cmocka_unit_test(test_nan_and_infinity_go_where_they_belong),
+        cmocka_unit_test(test_swiglu_rows),
+        cmocka_unit_test(test_silu_over_its_range),
+        cmocka_unit_test(test_softmax_rows),
         cmocka_unit_test(test_choosing_an_instruction_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,8 +1,8 @@
 /* registry.c: which variants there are, which this machine can run, and which one is in use.
  *
  *   enters   an instruction set, by name or by asking the processor
- *   leaves   matmul_active (moe/moe.h) set to the best variant for it
- *   next     every matmul_* call of the layer and the transformer
+ *   leaves   matmul_active and rows_active (moe/moe.h) set to the best variant for it
+ *   next     every product and row of the layer and the transformer
  *   not      speed or correctness: `moe bench` measures each row, tests/test_fast.c verifies each row
  */
 #include "fast/registry.h"
@@ -10,12 +10,18 @@
 
 #include <string.h>
 
+#ifdef MOE_DOUBLE
+#define PORTABLE_ROWS &rows_reference /* the fast exp knows floats alone */
+#else
+#define PORTABLE_ROWS &portable_rows
+#endif
+
 const Variant variants[] = {
-    {"00", "reference", ISA_PORTABLE, {matmul_nt_reference, matmul_nn_reference, matmul_tn_reference}},
-    {"01", "tiled portable", ISA_PORTABLE, {portable_nt, portable_nn, portable_tn}},
+    {"00", "reference", ISA_PORTABLE, {matmul_nt_reference, matmul_nn_reference, matmul_tn_reference}, &rows_reference},
+    {"01", "tiled portable", ISA_PORTABLE, {portable_nt, portable_nn, portable_tn}, PORTABLE_ROWS},
 #if FAST_X86
-    {"02", "tiled avx2", ISA_AVX2, {avx2_nt, avx2_nn, avx2_tn}},
-    {"03", "tiled avx512", ISA_AVX512, {avx512_nt, avx512_nn, avx512_tn}},
+    {"02", "tiled avx2", ISA_AVX2, {avx2_nt, avx2_nn, avx2_tn}, &avx2_rows},
+    {"03", "tiled avx512", ISA_AVX512, {avx512_nt, avx512_nn, avx512_tn}, &avx512_rows},
 #endif
 };
 const size_t variant_count = sizeof variants / sizeof variants[0];
@@ -67,6 +73,7 @@ Status fast_use(Isa isa, Fault *f) {
     for (size_t i = 0; i < variant_count; i++) /* a later row for the same set is the better one */
         if (variants[i].needs == isa) active = &variants[i];
     matmul_active = active->matmul;
+    rows_active = *active->rows;
     return STATUS_OK;
 }
 

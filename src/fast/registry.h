@@ -17,11 +17,12 @@ typedef struct {
     const char *name; /* "reference", "tiled portable", "tiled avx2", "tiled avx512" */
     Isa needs;
     MatmulSet matmul;
+    const RowSet *rows;
 } Variant;
 extern const Variant variants[];
 extern const size_t variant_count;
 
-/* Makes the best variant for `isa` active for all matmul_* calls. In the double build only the reference and portable rows exist. */
+/* Makes the best variant for `isa` active for all matmul_* calls and rows. In the double build only the reference and portable rows exist. */
 Status fast_use(Isa isa, Fault *f);
 const Variant *fast_active(void);
 

@@ -48,6 +48,7 @@ void tiled_tn(const TiledKernel *kernel, real *c, const real *a, const real *b, 
 MatmulFn portable_nt, portable_nn, portable_tn;
 MatmulFn avx2_nt, avx2_nn, avx2_tn;
 MatmulFn avx512_nt, avx512_nn, avx512_tn;
+extern const RowSet portable_rows, avx2_rows, avx512_rows;
 TransposeFn avx2_transpose; /* every processor with AVX-512 has AVX2 */
 
 #if defined(__x86_64__) && !defined(MOE_DOUBLE)
