@@ -86,6 +86,7 @@ void gguf_put_strings(GgufWriter *w, const char *key, const GgufString *items, s
 void gguf_put_real(GgufWriter *w, const char *name, GgufTensorType as, const size_t *ne, size_t dims, const real *data);
 void gguf_put_f32s(GgufWriter *w, const char *name, const size_t *ne, size_t dims, const float *data);
 void gguf_put_i32s(GgufWriter *w, const char *name, const size_t *ne, size_t dims, const int32_t *data);
+void gguf_writer_fail(GgufWriter *w); /* the caller ran out of memory for what it had to add: saving says so */
 Status gguf_writer_save(GgufWriter *w, const char *path, Fault *f); /* temporary name, fsync, rename */
 
 #endif

@@ -35,6 +35,8 @@ void gguf_writer_free(GgufWriter *w) {
     free(w);
 }
 
+void gguf_writer_fail(GgufWriter *w) { w->out_of_memory = true; }
+
 /* ---- metadata ---- */
 static void append(GgufWriter *w, const void *bytes, size_t count) {
     if (w->out_of_memory) return;

@@ -10,15 +10,15 @@
 #include "gguf/gguf.h"
 
 typedef struct {
-    size_t vocab;            /* V */
-    char **bytes;            /* (V) raw bytes of each token, zero-terminated after its count; special tokens: their spelling */
-    size_t *byte_count;      /* (V) */
-    bool *special;           /* (V) control tokens: never produced from text */
+    size_t vocab; /* V */
+    char **bytes; /* (V) raw bytes of each token, zero-terminated after its count; special tokens: their spelling */
+    size_t *byte_count; /* (V) */
+    bool *special; /* (V) control tokens: never produced from text */
     int32_t byte_token[256]; /* token of a single byte; -1 when the vocabulary lacks it */
     size_t merges;
-    int32_t (*merge)[3];     /* (merges) left, right, result, by rank */
+    int32_t (*merge)[3]; /* (merges) left, right, result, by rank */
     struct MergeTable *lookup;
-    int32_t bos, eos;        /* -1 when absent */
+    int32_t bos, eos; /* -1 when absent */
     bool add_bos;
 } Tokenizer;
 
