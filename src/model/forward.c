@@ -53,6 +53,7 @@ static void ffn_block(LayerActs *l, const LayerView *w, const ModelConfig *c, Mo
     rmsnorm_forward(l->ffn_norm, l->ffn_inverse_rms, l->ffn_inp, w->ffn_norm, tokens, c->model_dim, c->norm_eps);
     if (c->is_moe[layer]) {
         const MoeWeights weights = moe_weights_view(c, w);
+        l->moe.tokens = l->moe.plan.tokens = tokens; /* the arrays have room for more */
         moe_forward(a->ffn_out, &l->moe, l->ffn_norm, &weights, &c->moe, tokens, o->training, layer_noise_seed(o->noise_seed, layer));
         a->balance_loss += l->moe.aux_loss + l->moe.z_loss;
     } else {
