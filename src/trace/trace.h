@@ -16,10 +16,10 @@ enum { TRACE_ROUTING = 1, TRACE_VECTORS = 2, TRACE_LARGE = 4 }; /* detail: ids a
 typedef struct {
     size_t experts, top_k;    /* E, K */
     float *logits;            /* (T,E) ffn_moe_logits */
-    float *probs;             /* (T,E) ffn_moe_probs: what the rule ranked, or the softmax of the logits */
+    float *probs;             /* (T,E) ffn_moe_probs: the full softmax of the logits, under every rule */
     int32_t *argsort;         /* (T,E) ffn_moe_argsort: experts by falling score */
     int32_t *topk;            /* (T,K) ffn_moe_topk */
-    float *weights;           /* (T,K) ffn_moe_weights: scores of the chosen, before renormalising */
+    float *weights;           /* (T,K) ffn_moe_weights: probs of the chosen, before renormalising */
     float *weights_norm;      /* (T,K) ffn_moe_weights_norm: what the sum uses */
     int32_t *dropped;         /* (T,K) 1 where capacity dropped the choice */
     int64_t *load, *served;   /* (E) slots asked for; kept after capacity */
@@ -62,6 +62,7 @@ Status trace_set_token(Trace *t, size_t index, int32_t id, const char *bytes, si
 
 Status trace_save(const Trace *t, const char *path, Fault *f);
 Status trace_load(Trace *t, const char *path, Fault *f);
+Status trace_read(Trace *t, const Gguf *g, Fault *f); /* from an opened file; everything is copied */
 /* Sums recomputed from ids: for tests and for anyone who doubts the counters. load (E). */
 void trace_count_load(int64_t *load, const Trace *t, size_t layer);
 
