@@ -5,16 +5,23 @@
 
 #include "base/base.h"
 
-typedef enum { OPT_FLAG, OPT_SIZE, OPT_SEED, OPT_NUMBER, OPT_TEXT, OPT_CHOICE } OptionKind; /* bool*, size_t*, uint64_t*, double*, const char**, const char** */
+typedef enum {
+    OPT_FLAG,
+    OPT_SIZE,
+    OPT_SEED,
+    OPT_NUMBER,
+    OPT_TEXT,
+    OPT_CHOICE
+} OptionKind; /* bool*, size_t*, uint64_t*, double*, const char**, const char** */
 typedef struct {
-    const char *name;       /* "--steps"; "-n" and "--count" share a row as "-n,--count" */
+    const char *name; /* "--steps"; "-n" and "--count" share a row as "-n,--count" */
     OptionKind kind;
-    void *value;            /* where it goes; holds the default before */
-    double least, most;     /* of a SIZE or NUMBER; most 0: no upper limit */
+    void *value; /* where it goes; holds the default before; SIZE_MAX, NAN and NULL mean that there is none */
+    double least, most; /* of a SIZE or NUMBER; most 0: no upper limit */
     const char *const *choices; /* of a CHOICE, ends with NULL */
-    const char *argument;   /* "N", "FILE", "TEXT" in the help */
+    const char *argument; /* "N", "FILE", "TEXT" in the help */
     const char *help;
-} Option;                   /* a table ends with name NULL */
+} Option; /* a table ends with name NULL */
 typedef struct {
     const char *name, *summary, *usage, *example;
     int (*run)(int argc, char **argv); /* argv[0] is the subcommand's name; returns the exit code */
@@ -27,13 +34,14 @@ const Command *command_find(const char *name); /* NULL when there is none; optio
  * words and *positional_count becomes the number found; both may be NULL. Prints help for --help and sets *done: the caller returns 0.
  * --help=table prints the table for programs (tab-separated: names, argument, choices, help); shell completions are made from it.
  * An unknown flag or a bad value names the flag, what was expected, what was found and the nearest valid name. */
-Status options_parse(const Command *command, const Option *table, int argc, char **argv, const char **positional, size_t *positional_count, bool *done, Fault *f);
+Status options_parse(const Command *command, const Option *table, int argc, char **argv, const char **positional, size_t *positional_count,
+                     bool *done, Fault *f);
 const char *nearest_name(const char *word, const char *const *names, size_t count); /* NULL when nothing is near */
 int cli_fail(const char *command, Status status, const Fault *f); /* "moe route: ..." on standard error; returns the exit code */
 
 /* ---- terminal.c ---- */
-bool color_wanted(FILE *to);           /* a terminal, and NO_COLOR is not set */
-size_t terminal_columns(FILE *to);     /* of the terminal, else $COLUMNS, else 100 */
+bool color_wanted(FILE *to); /* a terminal, and NO_COLOR is not set */
+size_t terminal_columns(FILE *to); /* of the terminal, else $COLUMNS, else 100 */
 size_t text_columns(const char *text); /* wide characters (CJK, emoji) take two */
 void print_padded(FILE *to, const char *text, size_t columns); /* cut with an ellipsis or filled with spaces to exactly that many */
 /* JSON: strings are escaped, invalid UTF-8 becomes U+FFFD; numbers carry nine significant digits, NaN and infinities become null. */

@@ -162,9 +162,9 @@ static Status read_value(const Option *row, const char *flag, const char *value,
 /* ---- help ---- */
 
 static void print_default(const Option *row) {
-    if (row->kind == OPT_SIZE) printf(" (default %zu)", *(const size_t *)row->value);
+    if (row->kind == OPT_SIZE && *(const size_t *)row->value != SIZE_MAX) printf(" (default %zu)", *(const size_t *)row->value);
     if (row->kind == OPT_SEED) printf(" (default %" PRIu64 ")", *(const uint64_t *)row->value);
-    if (row->kind == OPT_NUMBER) printf(" (default %g)", *(const double *)row->value);
+    if (row->kind == OPT_NUMBER && !isnan(*(const double *)row->value)) printf(" (default %g)", *(const double *)row->value);
     const bool text = row->kind == OPT_TEXT || row->kind == OPT_CHOICE;
     if (text && *(const char *const *)row->value != NULL) printf(" (default %s)", *(const char *const *)row->value);
 }
