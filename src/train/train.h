@@ -2,7 +2,7 @@
  * and across a kill and a resume.
  *
  *   text → tokens → batch → forward → cross-entropy → backward → clip → AdamW → report · log · checkpoint        (once a step)
- *   data.c          data.c  └──────── src/model ────────┘        └ adamw.c ┘    trainer.c  log.c  checkpoint.c
+ *   setup.c         data.c  └──────── src/model ────────┘        └ adamw.c ┘    trainer.c  log.c  checkpoint.c
  *
  * Nothing here prints, and nothing is global: a command line and a window's thread drive it alike and show what StepReport says.
  * T = B·N tokens a step: B sequences × N positions; A micro-batches of B/A sequences each, their gradients summed.
@@ -78,7 +78,7 @@ double clip_scale(double norm, double clip); /* what gradients are multiplied wi
 void adamw_step(real *values, AdamState *state, const real *grads, const ParamTable *params, size_t step, double lr, const TrainConfig *c,
                 double grad_scale);
 
-/* ======== trainer.c: one step at a time ======== */
+/* ======== setup.c opens and closes, trainer.c steps: one step at a time ======== */
 typedef struct Trainer Trainer;
 typedef struct {
     size_t step, steps;
@@ -91,6 +91,7 @@ typedef struct {
     const size_t *load; /* (layers,E) of this step, all micro-batches */
     const size_t *dropped; /* (layers) slots beyond capacity */
     double worst_cv2; /* largest load CV² of a layer */
+    bool log_due; /* a line went to the log at this step, or would have */
     const char *log_trouble; /* why the log line could not be written, or NULL; the run goes on */
     size_t dead; /* experts, of all layers, without a token for DEAD_AFTER_STEPS steps */
 } StepReport;
