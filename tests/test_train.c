@@ -64,10 +64,10 @@ static void test_batch_windows(void **state) {
     enum { COUNT = 50, BATCH = 64, CONTEXT = 7 };
     int32_t tokens[COUNT], inputs[BATCH * CONTEXT], targets[BATCH * CONTEXT], again[BATCH * CONTEXT];
     for (int i = 0; i < COUNT; i++) tokens[i] = i; /* a token is its own place */
-    const TokenText text = {tokens, COUNT, COUNT};
+    const TokenText text = {.tokens = tokens, .count = COUNT, .text_bytes = COUNT};
     bool first = false, last = false;
     for (uint64_t step = 1; step <= 20; step++) {
-        batch_at(inputs, targets, &text, BATCH, CONTEXT, 5, step);
+        batch_at(inputs, targets, &text, BATCH, CONTEXT, 0, 5, step);
         for (size_t b = 0; b < BATCH; b++) {
             const int32_t start = inputs[b * CONTEXT];
             assert_in_range(start, 0, COUNT - CONTEXT - 1);
@@ -80,14 +80,39 @@ static void test_batch_windows(void **state) {
         }
     }
     assert_true(first && last); /* 1280 draws of 43 starts: both ends occur, but for a chance of 2·(42/43)^1280 < 1e-12 */
-    batch_at(again, targets, &text, BATCH, CONTEXT, 5, 20);
+    batch_at(again, targets, &text, BATCH, CONTEXT, 0, 5, 20);
     assert_memory_equal(inputs, again, sizeof inputs);
-    batch_at(again, targets, &text, BATCH, CONTEXT, 5, 21);
+    batch_at(again, targets, &text, BATCH, CONTEXT, 0, 5, 21);
     assert_memory_not_equal(inputs, again, sizeof inputs);
-    const TokenText shortest = {tokens, CONTEXT + 1, CONTEXT + 1};
-    batch_at(inputs, targets, &shortest, 1, CONTEXT, 5, 1);
+    const TokenText shortest = {.tokens = tokens, .count = CONTEXT + 1, .text_bytes = CONTEXT + 1};
+    batch_at(inputs, targets, &shortest, 1, CONTEXT, 0, 5, 1);
     assert_int_equal(inputs[0], 0);
     assert_int_equal(targets[CONTEXT - 1], CONTEXT);
+}
+
+/* Paragraphs begin at the text's start and after each blank line, wherever the newlines fall into tokens; only where a whole window follows. */
+static void test_paragraph_windows(void **state) {
+    (void)state;
+    enum { CONTEXT = 4, BATCH = 64 };
+    char a[] = "a", newline[] = "\n", two[] = "\n\n", tail[] = "b\n";
+    char *bytes[] = {a, newline, two, tail};
+    size_t byte_count[] = {1, 1, 2, 2};
+    const Tokenizer tokenizer = {.vocab = 4, .bytes = bytes, .byte_count = byte_count};
+    int32_t tokens[] = {0, 1, 0, 1, 1, 0, 0, 2, 3, 1, 0, 1, 0, 0, 0, 2, 0, 0}; /* paragraphs begin at 0, 5, 8, 10 and 16; 16 is too late */
+    TokenText text = {.tokens = tokens, .count = sizeof tokens / sizeof *tokens, .text_bytes = 1};
+    Fault f = {{0}};
+    assert_int_equal(text_find_starts(&text, &tokenizer, CONTEXT, &f), STATUS_OK);
+    const size_t expected[] = {0, 5, 8, 10};
+    assert_int_equal(text.start_count, 4);
+    assert_memory_equal(text.starts, expected, sizeof expected);
+    for (size_t i = 0; i < text.count; i++) tokens[i] = (int32_t)i; /* now a token is its own place */
+    int32_t inputs[BATCH * CONTEXT], targets[BATCH * CONTEXT];
+    batch_at(inputs, targets, &text, BATCH, CONTEXT, 1.0, 5, 1);
+    for (size_t b = 0; b < BATCH; b++) {
+        const int32_t start = inputs[b * CONTEXT];
+        assert_true(start == 0 || start == 5 || start == 8 || start == 10);
+    }
+    free(text.starts);
 }
 
 static void test_validation_windows(void **state) {
@@ -95,7 +120,7 @@ static void test_validation_windows(void **state) {
     enum { COUNT = 50, CONTEXT = 7 };
     int32_t tokens[COUNT], inputs[CONTEXT], targets[CONTEXT];
     for (int i = 0; i < COUNT; i++) tokens[i] = i;
-    const TokenText text = {tokens, COUNT, COUNT};
+    const TokenText text = {.tokens = tokens, .count = COUNT, .text_bytes = COUNT};
     window_at(inputs, targets, &text, CONTEXT, 0, 5);
     assert_int_equal(inputs[0], 0);
     window_at(inputs, targets, &text, CONTEXT, 2, 5);
@@ -603,13 +628,27 @@ static int remove_folder(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_seeds_differ),     cmocka_unit_test(test_batch_windows),     cmocka_unit_test(test_validation_windows),
-        cmocka_unit_test(test_text_cut),         cmocka_unit_test(test_schedule),          cmocka_unit_test(test_clip),
-        cmocka_unit_test(test_adamw_by_hand),    cmocka_unit_test(test_threads_same_bits), cmocka_unit_test(test_watching_moves_no_bit),
-        cmocka_unit_test(test_resume_same_bits), cmocka_unit_test(test_resume_refused),    cmocka_unit_test(test_loss_falls_and_file_runs),
-        cmocka_unit_test(test_accumulation),     cmocka_unit_test(test_dense_and_mixed),   cmocka_unit_test(test_far_rate_stops),
-        cmocka_unit_test(test_texts_refused),    cmocka_unit_test(test_settings_refused),  cmocka_unit_test(test_paths_refused),
-        cmocka_unit_test(test_full_disk),        cmocka_unit_test(test_leftovers_swept),
+        cmocka_unit_test(test_seeds_differ),
+        cmocka_unit_test(test_batch_windows),
+        cmocka_unit_test(test_paragraph_windows),
+        cmocka_unit_test(test_validation_windows),
+        cmocka_unit_test(test_text_cut),
+        cmocka_unit_test(test_schedule),
+        cmocka_unit_test(test_clip),
+        cmocka_unit_test(test_adamw_by_hand),
+        cmocka_unit_test(test_threads_same_bits),
+        cmocka_unit_test(test_watching_moves_no_bit),
+        cmocka_unit_test(test_resume_same_bits),
+        cmocka_unit_test(test_resume_refused),
+        cmocka_unit_test(test_loss_falls_and_file_runs),
+        cmocka_unit_test(test_accumulation),
+        cmocka_unit_test(test_dense_and_mixed),
+        cmocka_unit_test(test_far_rate_stops),
+        cmocka_unit_test(test_texts_refused),
+        cmocka_unit_test(test_settings_refused),
+        cmocka_unit_test(test_paths_refused),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_leftovers_swept),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -50,6 +50,8 @@ static Status parse_flags(Flags *x, int argc, char **argv, bool *done, Fault *f)
         {"--steps", OPT_SIZE, &c->steps, 1, most, NULL, "N", "optimizer steps"},
         {"--batch", OPT_SIZE, &c->batch, 1, wide, NULL, "N", "sequences a step"},
         {"--context", OPT_SIZE, &c->context, 1, 1 << 20, NULL, "N", "tokens a sequence"},
+        {"--paragraphs", OPT_NUMBER, &c->paragraphs, 0, 1, NULL, "X",
+         "share of the sequences that begin after a blank line; the rest begin anywhere"},
         {"--accumulate", OPT_SIZE, &c->accumulate, 1, wide, NULL, "N", "parts into which a batch is cut, to need less memory"},
         {"--vocab", OPT_TEXT, &x->vocab, 0, 0, NULL, "N|bytes", "tokens to learn from the text (257 or more); bytes: no merges"},
         {"--layers", OPT_SIZE, &m->layers, 1, MODEL_MAX_LAYERS, NULL, "N", "layers"},

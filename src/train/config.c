@@ -188,6 +188,7 @@ void settings_fill(Settings *s, const TrainConfig *c) {
     settings_add(s, "vocab", "%zu", c->vocab);
     settings_add(s, "context", "%zu", c->context);
     settings_add(s, "batch", "%zu", c->batch);
+    settings_add(s, "paragraphs", "%.17g", c->paragraphs);
     settings_add(s, "accumulate", "%zu", c->accumulate);
     settings_add(s, "seed", "%llu", (unsigned long long)c->seed);
     settings_add(s, "lr", "%.17g", c->lr);

@@ -51,12 +51,28 @@ static void copy_window(int32_t *inputs, int32_t *targets, const int32_t *from, 
     memcpy(targets, from + 1, context * sizeof *targets);
 }
 
-void batch_at(int32_t *inputs, int32_t *targets, const TokenText *text, size_t batch, size_t context, uint64_t seed, uint64_t step) {
+Status text_find_starts(TokenText *text, const Tokenizer *tokenizer, size_t context, Fault *f) {
+    text->start_count = 0;
+    text->starts = malloc((text->count + 1) * sizeof *text->starts);
+    if (text->starts == NULL) return fault(f, STATUS_FAIL, "out of memory for the paragraphs of %zu tokens", text->count);
+    size_t newlines = 2; /* that end just before token i; the text's beginning counts as a blank line */
+    for (size_t i = 0; i + context < text->count; i++) {
+        const size_t count = tokenizer->byte_count[text->tokens[i]];
+        const char *bytes = tokenizer->bytes[text->tokens[i]];
+        if (newlines >= 2 && count > 0 && bytes[0] != '\n') text->starts[text->start_count++] = i;
+        for (size_t b = 0; b < count; b++) newlines = bytes[b] == '\n' ? newlines + 1 : 0;
+    }
+    return STATUS_OK;
+}
+
+void batch_at(int32_t *inputs, int32_t *targets, const TokenText *text, size_t batch, size_t context, double paragraphs, uint64_t seed,
+              uint64_t step) {
     assert(text->count > context);
     Rng rng;
     rng_seed(&rng, seed_for(seed, SEED_BATCH, step, 0));
     for (size_t b = 0; b < batch; b++) {
-        const size_t start = (size_t)rng_below(&rng, text->count - context);
+        size_t start = (size_t)rng_below(&rng, text->count - context);
+        if (text->start_count > 0 && rng_uniform(&rng) < paragraphs) start = text->starts[rng_below(&rng, text->start_count)];
         copy_window(inputs + b * context, targets + b * context, text->tokens + start, context);
     }
 }

@@ -115,7 +115,8 @@ static Status encode_texts(Trainer *t, const Raw *raw, Fault *f) {
             "--text %s is too short: its %zu bytes are %zu tokens, and one sequence needs %zu; give more text, or a --context of at most %zu",
             c->text_path, raw->train_count, t->train.count, c->context + 1, t->train.count == 0 ? 0 : t->train.count - 1);
     }
-    if (t->validation.count > c->context) return STATUS_OK;
+    if (c->paragraphs > 0.0) status = text_find_starts(&t->train, &t->tokenizer, c->context, f);
+    if (status != STATUS_OK || t->validation.count > c->context) return status;
     if (c->validation_path != NULL) {
         return fault(f, STATUS_FAIL, "--validation %s is too short: its %zu bytes are %zu tokens, and one sequence needs %zu", c->validation_path,
                      raw->validation_count, t->validation.count, c->context + 1);
@@ -247,8 +248,8 @@ void trainer_close(Trainer *t) {
     kv_free(&t->kv);
     model_free(&t->model);
     tokenizer_free(&t->tokenizer);
-    void *const pieces[] = {t->train.tokens, t->validation.tokens, t->adam.m, t->adam.v,  t->grads,    t->logits, t->d_logits,
-                            t->inputs,       t->targets,           t->load,   t->dropped, t->last_used};
+    void *const pieces[] = {t->train.tokens, t->train.starts, t->validation.tokens, t->adam.m, t->adam.v,  t->grads,    t->logits,
+                            t->d_logits,     t->inputs,       t->targets,           t->load,   t->dropped, t->last_used};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) free(pieces[i]);
     free(t);
 }

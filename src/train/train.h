@@ -24,6 +24,7 @@ typedef struct {
     double clip; /* largest norm of the gradient; 0 is no limit */
     size_t validate_every; /* steps; 0: only at the end */
     size_t validate_windows; /* sequences of one validation */
+    double paragraphs; /* share of windows that begin where a paragraph does */
     double validation_share; /* of the text's end, when there is no validation file */
     size_t save_every, log_every; /* steps; save_every 0: about once a minute */
     uint64_t seed;
@@ -53,7 +54,11 @@ typedef struct {
     int32_t *tokens;
     size_t count;
     size_t text_bytes;
+    size_t *starts; /* (start_count) tokens that begin a paragraph, that is, follow a blank line, and have a whole window after them */
+    size_t start_count;
 } TokenText;
+/* Fills starts for windows of `context`; malloc'ed. */
+Status text_find_starts(TokenText *text, const Tokenizer *tokenizer, size_t context, Fault *f);
 /* A text file, read and looked at: empty, or with zero bytes while merges are asked for, is a Fault. malloc'ed. */
 Status text_read(unsigned char **bytes, size_t *count, const char *path, bool any_bytes, Fault *f);
 size_t text_cut(const unsigned char *bytes, size_t count,
@@ -62,9 +67,11 @@ uint64_t text_fingerprint(const unsigned char *bytes, size_t count); /* FNV-1a, 
 /* A seed for one purpose at one step: streams of different purposes, steps or parts have nothing in common. */
 typedef enum { SEED_WEIGHTS, SEED_BATCH, SEED_NOISE } SeedPurpose;
 uint64_t seed_for(uint64_t seed, SeedPurpose purpose, uint64_t step, uint64_t part);
-/* inputs, targets (batch,context): `batch` random windows of context+1 tokens. Depends on (seed, step) alone, so that resuming needs no state.
+/* inputs, targets (batch,context): `batch` random windows of context+1 tokens, of which a share of `paragraphs` begins where a paragraph does, so
+ * that short documents are often seen whole; a text without paragraphs gives random windows. Depends on (seed, step) alone, so that resuming needs no state.
  * text->count > context. */
-void batch_at(int32_t *inputs, int32_t *targets, const TokenText *text, size_t batch, size_t context, uint64_t seed, uint64_t step);
+void batch_at(int32_t *inputs, int32_t *targets, const TokenText *text, size_t batch, size_t context, double paragraphs, uint64_t seed,
+              uint64_t step);
 /* inputs, targets (context): window `index` of `windows` spread evenly over the text, for validation. */
 void window_at(int32_t *inputs, int32_t *targets, const TokenText *text, size_t context, size_t index, size_t windows);
 

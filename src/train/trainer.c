@@ -112,7 +112,7 @@ Status trainer_step(Trainer *t, StepReport *r, Fault *f) {
     const double started_s = time_now_s();
     const size_t step = t->done + 1;
     *r = (StepReport){.step = step, .steps = c->steps, .lr = lr_at(c, step), .validation_loss = (double)NAN};
-    batch_at(t->inputs, t->targets, &t->train, c->batch, c->context, c->seed, step);
+    batch_at(t->inputs, t->targets, &t->train, c->batch, c->context, c->paragraphs, c->seed, step);
     memset(t->grads, 0, t->model.params.scalars * sizeof *t->grads);
     clear_loads(t);
     for (size_t micro = 0; micro < c->accumulate; micro++) micro_batch(t, r, step, micro);
