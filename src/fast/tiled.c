@@ -21,6 +21,7 @@
 
 #include <string.h>
 
+enum { COPY = 8 };
 enum { TASKS_WANTED = 16, SMALL_PRODUCT = 1 << 16 }; /* fewer multiplications than this are done before a second thread wakes */
 
 static _Thread_local _Alignas(64) real block_of_b[(size_t)BLOCK_DEPTH * (BLOCK_COLUMNS + TILE_MAX_COLUMNS)];
@@ -38,8 +39,11 @@ static void pack_panel(const TiledKernel *kernel, real *panel, size_t width, Ope
     }
     for (size_t p = 0; p < depth; p++) {
         real *row = panel + p * width;
-        memcpy(row, from + p * x.depth_step, count * sizeof(real));
-        for (size_t i = count; i < width; i++) row[i] = 0;
+        const real *from_p = from + p * x.depth_step;
+        size_t i = 0;
+        for (; i + COPY <= count; i += COPY) memcpy(row + i, from_p + i, COPY * sizeof(real)); /* of a fixed size it is two moves and no call */
+        for (; i < count; i++) row[i] = from_p[i];
+        for (; i < width; i++) row[i] = 0;
     }
 }
 
