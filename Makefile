@@ -163,7 +163,7 @@ bench: programs ## measure every variant, verified first, beside this machine's 
 model: programs ## train the shipped model and its two dense twins from scratch
 	@sh tools/model.sh $(BUILD)
 judge: programs ## measure what the models write
-	@sh tools/judge.sh $(BUILD)
+	@sh tools/judge.sh $(BUILD) $(PYTHON)
 figures: programs ## draw the README's picture again
 	@sh tools/figures.sh $(BUILD)
 lint: ## formatting and a static look (clang-format, clang-tidy where installed)

@@ -1,0 +1,73 @@
+#!/bin/sh
+# The programs as a person or another program meets them: exit codes, where output goes, help, JSON, completions, the man page.
+# Prints `ok name` or `not ok name` and why. MOE is the program.
+moe=${MOE:-build/moe}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# check NAME CODE 'piece of standard output' 'piece of standard error' -- moe's words; an empty piece matches anything
+check() {
+    name=$1 code=$2 out=$3 err=$4
+    shift 5
+    "$moe" "$@" >"$work/out" 2>"$work/err" </dev/null
+    found=$?
+    if [ $found -ne "$code" ]; then echo "not ok $name: exit code $found, expected $code; $(head -c 300 "$work/err")"
+    elif [ -n "$out" ] && ! grep -qF -e "$out" "$work/out"; then echo "not ok $name: standard output lacks '$out'"
+    elif [ -n "$err" ] && ! grep -qF -e "$err" "$work/err"; then echo "not ok $name: standard error lacks '$err': $(head -c 300 "$work/err")"
+    else echo "ok $name"; fi
+}
+# Output goes to one place: the other stays empty.
+silent() { if [ -s "$work/$2" ]; then echo "not ok $1: something on standard $2put: $(head -c 200 "$work/$2")"; else echo "ok $1"; fi; }
+same() { if [ "$2" = "$3" ]; then echo "ok $1"; else echo "not ok $1: expected '$3', found '$2'"; fi; }
+
+check 'moe lists its commands' 0 'moe COMMAND --help' '' --
+check 'moe help' 0 'usage: moe COMMAND' '' -- help
+check 'moe --version' 0 'moe ' '' -- --version
+check 'an unknown command names the nearest' 2 '' 'the nearest is route' -- rout
+silent 'an unknown command prints nothing to standard output' out
+check 'an unknown command far from all' 2 '' 'moe help' -- wombat
+check 'help on an unknown command' 2 '' 'unknown command' -- help wombat
+
+commands=$("$moe" help | awk '/^  [a-z]/ && $1 != "moe" {print $1}')
+for command in $commands; do
+    check "moe $command --help has an example" 0 "  moe $command" '' -- "$command" --help
+    silent "moe $command --help writes no error" err
+    check "moe help $command" 0 "usage: moe $command" '' -- help "$command"
+    check "moe $command refuses an unknown flag" 2 '' 'unknown flag --hlep; the nearest is --help' -- "$command" --hlep
+    silent "moe $command: an error is not on standard output" out
+    same "moe $command: an error is one line" "$("$moe" "$command" --hlep 2>&1 | wc -l | tr -d ' ')" 1
+done
+for command in route generate; do
+    check "moe $command without a text" 2 '' '--text' -- "$command"
+    check "moe $command with two" 2 '' 'found both' -- "$command" --text a --tokens 1
+    check "moe $command: a model that is not there" 1 '' "$work/none.gguf" -- "$command" --text a --model "$work/none.gguf"
+done
+
+# Completions and the man page are made from the tables; every command and flag is in all four.
+mkdir "$work/made"
+sh tools/completions.sh "$moe" "$work/made" && sh tools/manual.sh "$moe" docs/moe.1 >"$work/made/moe.1" || echo 'not ok completions and manual are made'
+lacking=
+for command in $commands; do
+    for flag in $("$moe" "$command" --help=table | cut -f 1 | tr , ' '); do
+        grep -qE -e "[ ']$flag " "$work/made/moe.bash" || lacking="$lacking bash:$command:$flag"
+        grep -qF -e "'$flag[" "$work/made/_moe" || lacking="$lacking zsh:$command:$flag"
+        grep -E -e "from $command'" "$work/made/moe.fish" | grep -qE -e "-[ls] $(echo "$flag" | sed 's/^-*//') " || lacking="$lacking fish:$command:$flag"
+        grep -qF -e "$(echo "$flag" | sed 's/-/\\-/g')" "$work/made/moe.1" || lacking="$lacking manual:$command:$flag"
+    done
+done
+same 'completions and manual know every flag' "$lacking" ''
+if command -v bash >/dev/null 2>&1; then
+    same 'bash reads its completions' "$(bash -n "$work/made/moe.bash" 2>&1)" ''
+    words=$(bash -c '. "$1"; COMP_WORDS=(moe gener); COMP_CWORD=1; _moe; echo "${COMPREPLY[*]}"' - "$work/made/moe.bash")
+    same 'bash completes a command' "$words" generate
+    words=$(bash -c '. "$1"; COMP_WORDS=(moe generate --temp); COMP_CWORD=2; _moe; echo "${COMPREPLY[*]}"' - "$work/made/moe.bash")
+    same 'bash completes a flag' "$words" --temperature
+fi
+if command -v zsh >/dev/null 2>&1; then same 'zsh reads its completions' "$(zsh -n "$work/made/_moe" 2>&1)" ''; else echo 'SKIP zsh reads its completions: no zsh here'; fi
+if command -v fish >/dev/null 2>&1; then same 'fish reads its completions' "$(fish -n "$work/made/moe.fish" 2>&1)" ''; else echo 'SKIP fish reads its completions: no fish here'; fi
+
+# A full disk behind standard output is an error, not a silence.
+if [ -e /dev/full ]; then
+    "$moe" help >/dev/full 2>"$work/err"
+    same 'a full disk is reported' "$?" 1
+fi
