@@ -18,6 +18,8 @@
 
 #include "base/base.h"
 
+/* clang-format off: the tables below are aligned by hand, so that a struct reads as one */
+
 /* ======== matmul.c: the three products a linear layer needs; reference loops, replaced at run time by src/fast ======== */
 typedef enum { MATMUL_SET, MATMUL_ADD } MatmulMode; /* overwrite c, or add to it */
 
