@@ -26,7 +26,7 @@ static bool beside_program(char *out, size_t out_bytes) {
     return false;
 }
 
-static Status shipped_path(char *out, size_t out_bytes, Fault *f) {
+Status model_shipped_path(char *out, size_t out_bytes, Fault *f) {
     const char *named = getenv("MOE_MODEL");
     if (named != NULL && named[0] != '\0') {
         if (strlen(named) >= out_bytes) return fault(f, STATUS_FAIL, "the path in MOE_MODEL is too long");
@@ -54,7 +54,7 @@ Status loaded_open(Loaded *l, const char *path, size_t experts_used, Fault *f) {
     *l = (Loaded){0};
     Status status = STATUS_OK;
     if (path == NULL) {
-        status = shipped_path(shipped, sizeof shipped, f);
+        status = model_shipped_path(shipped, sizeof shipped, f);
         path = shipped;
     }
     if (status == STATUS_OK) status = gguf_open(&l->gguf, path, f);

@@ -124,6 +124,7 @@ int32_t sample_token(const real *logits, size_t vocab, const SampleOptions *o, R
 /* A loaded file, ready to run: what every command starts with. */
 typedef struct { Gguf gguf; Model model; Tokenizer tokenizer; bool has_tokenizer; Fault tokenizer_fault; } Loaded;
 /* path NULL: the shipped model (MOE_MODEL in the environment, else beside the program, else installed). experts_used 0: the file's K. */
+Status model_shipped_path(char *out, size_t out_bytes, Fault *f); /* where that is; it can be opened */
 Status loaded_open(Loaded *l, const char *path, size_t experts_used, Fault *f);
 void loaded_close(Loaded *l);
 /* One forward over the tokens, recorded. The trace is filled with provenance, tokens and counters. */
