@@ -14,6 +14,10 @@
 
 #include "base/base.h"
 
+/* The box of a text around its baseline, in sizes: what letters with ascenders and descenders fill. */
+#define TEXT_ASCENT 0.76
+#define TEXT_DESCENT 0.24
+
 typedef uint32_t Color; /* 0xAARRGGBB, not premultiplied */
 
 typedef enum { FONT_REGULAR, FONT_BOLD, FONT_MONO } Font;
@@ -62,7 +66,7 @@ typedef enum { PATH_LINES, PATH_CURVES } PathKind; /* CURVES: first point, then 
 
 typedef struct {
     DrawKind kind;
-    float x, y, w, h;         /* RECT, CLIP; TEXT: the box that the glyphs fill, y is the baseline minus the ascent */
+    float x, y, w, h;         /* RECT, CLIP; TEXT: the box that the glyphs fill, its baseline is y + TEXT_ASCENT · size */
     float radius;             /* RECT: rounded corners; 0 is sharp */
     float gradient_y;         /* RECT: 0 is flat; otherwise `fill` above turns into `fill2` below */
     Color fill, fill2, stroke; /* alpha 0: none */

@@ -1,0 +1,264 @@
+/* paint.c: a draw list onto pixels or into a file; the only file that includes cairo.
+ * Enters: a DrawList. Leaves: ARGB32 pixels, PNG, SVG or PDF. It decides nothing: every colour, place and size stands in the list. */
+#include "viz/paint.h"
+
+#include <cairo-pdf.h>
+#include <cairo-svg.h>
+#include <cairo.h>
+#include <math.h>
+#include <string.h>
+
+enum { FONTS = 3, ASCII = 128 };
+static const char *const families[FONTS] = {"DejaVu Sans", "DejaVu Sans", "DejaVu Sans Mono"};
+
+static struct {
+    cairo_surface_t *surface; /* measuring needs a context of its own */
+    cairo_t *cr;
+    cairo_font_face_t *faces[FONTS];
+    double advance[FONTS][ASCII]; /* at size 1 */
+} fonts;
+
+static cairo_font_options_t *font_options(void) {
+    cairo_font_options_t *options = cairo_font_options_create();
+    cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF); /* widths grow in proportion to the size: the layout holds at any scale */
+    cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_SLIGHT);
+    cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
+    return options;
+}
+
+static double measured(const char *text, size_t bytes, Font font) {
+    char copy[1100];
+    if (bytes >= sizeof copy) bytes = sizeof copy - 1;
+    memcpy(copy, text, bytes);
+    copy[bytes] = '\0';
+    cairo_text_extents_t extents;
+    cairo_set_font_face(fonts.cr, fonts.faces[font]);
+    cairo_set_font_size(fonts.cr, 64);
+    cairo_text_extents(fonts.cr, copy, &extents);
+    return extents.x_advance / 64;
+}
+
+static void open_fonts(void) {
+    if (fonts.cr != NULL) return;
+    fonts.surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
+    fonts.cr = cairo_create(fonts.surface);
+    cairo_font_options_t *options = font_options();
+    cairo_set_font_options(fonts.cr, options);
+    cairo_font_options_destroy(options);
+    for (int i = 0; i < FONTS; i++) {
+        fonts.faces[i] =
+            cairo_toy_font_face_create(families[i], CAIRO_FONT_SLANT_NORMAL, i == FONT_BOLD ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+        for (int c = ' '; c < 127; c++) {
+            const char letter = (char)c;
+            fonts.advance[i][c] = measured(&letter, 1, (Font)i);
+        }
+    }
+}
+
+/* Most text is ASCII: adding advances is far cheaper than asking cairo, and gives the same (no kerning in cairo's simple text). */
+static double width_of(void *context, const char *text, size_t bytes, double size, Font font) {
+    (void)context;
+    double width = 0;
+    for (size_t i = 0; i < bytes;) {
+        const unsigned char c = (unsigned char)text[i];
+        size_t run = 1;
+        if (c < ASCII) {
+            width += fonts.advance[font][c];
+        } else {
+            while (i + run < bytes && (unsigned char)text[i + run] >= ASCII) run++;
+            width += measured(text + i, run, font);
+        }
+        i += run;
+    }
+    return width * size;
+}
+
+TextMeasure paint_measure(void) {
+    open_fonts();
+    return (TextMeasure){.width = width_of};
+}
+
+void paint_close(void) {
+    if (fonts.cr == NULL) return;
+    for (int i = 0; i < FONTS; i++) cairo_font_face_destroy(fonts.faces[i]);
+    cairo_destroy(fonts.cr);
+    cairo_surface_destroy(fonts.surface);
+    memset(&fonts, 0, sizeof fonts);
+    cairo_debug_reset_static_data();
+}
+
+static double part(Color c, int shift) { return (double)((c >> shift) & 0xff) / 255.0; }
+
+static void ink(cairo_t *cr, Color c) {
+    if (c >> 24 == 0xff)
+        cairo_set_source_rgb(cr, part(c, 16), part(c, 8), part(c, 0));
+    else
+        cairo_set_source_rgba(cr, part(c, 16), part(c, 8), part(c, 0), part(c, 24));
+}
+
+static bool visible(Color c) { return c >> 24 != 0; }
+
+static void outline(cairo_t *cr, const DrawItem *it) {
+    const double x = it->x, y = it->y, w = it->w, h = it->h;
+    const double r = fmin(it->radius, fmin(w, h) / 2);
+    if (r <= 0) {
+        cairo_rectangle(cr, x, y, w, h);
+        return;
+    }
+    cairo_new_sub_path(cr);
+    cairo_arc(cr, x + w - r, y + r, r, -M_PI / 2, 0);
+    cairo_arc(cr, x + w - r, y + h - r, r, 0, M_PI / 2);
+    cairo_arc(cr, x + r, y + h - r, r, M_PI / 2, M_PI);
+    cairo_arc(cr, x + r, y + r, r, M_PI, 3 * M_PI / 2);
+    cairo_close_path(cr);
+}
+
+static void fill_rect(cairo_t *cr, const DrawItem *it) {
+    if (it->gradient_y <= 0) {
+        ink(cr, it->fill);
+        cairo_fill_preserve(cr);
+        return;
+    }
+    cairo_pattern_t *fade = cairo_pattern_create_linear(0, it->y, 0, it->y + it->gradient_y);
+    cairo_pattern_add_color_stop_rgba(fade, 0, part(it->fill, 16), part(it->fill, 8), part(it->fill, 0), part(it->fill, 24));
+    cairo_pattern_add_color_stop_rgba(fade, 1, part(it->fill2, 16), part(it->fill2, 8), part(it->fill2, 0), part(it->fill2, 24));
+    cairo_set_source(cr, fade);
+    cairo_fill_preserve(cr);
+    cairo_pattern_destroy(fade);
+}
+
+static void paint_rect(cairo_t *cr, const DrawItem *it) {
+    if (it->crisp) cairo_set_antialias(cr, CAIRO_ANTIALIAS_NONE);
+    outline(cr, it);
+    if (visible(it->fill) || it->gradient_y > 0) fill_rect(cr, it);
+    if (visible(it->stroke)) {
+        cairo_set_line_width(cr, it->stroke_width);
+        ink(cr, it->stroke);
+        cairo_stroke_preserve(cr);
+    }
+    cairo_new_path(cr);
+    if (it->crisp) cairo_set_antialias(cr, CAIRO_ANTIALIAS_DEFAULT);
+}
+
+static void paint_path(cairo_t *cr, const DrawItem *it, const DrawPoint *p) {
+    if (it->count == 0) return;
+    cairo_move_to(cr, p[0].x, p[0].y);
+    if (it->path == PATH_LINES) {
+        for (uint32_t i = 1; i < it->count; i++) cairo_line_to(cr, p[i].x, p[i].y);
+    } else {
+        for (uint32_t i = 1; i + 2 < it->count; i += 3) cairo_curve_to(cr, p[i].x, p[i].y, p[i + 1].x, p[i + 1].y, p[i + 2].x, p[i + 2].y);
+    }
+    if (it->closed) cairo_close_path(cr);
+    if (visible(it->fill)) {
+        ink(cr, it->fill);
+        cairo_fill_preserve(cr);
+    }
+    if (visible(it->stroke)) {
+        cairo_set_line_width(cr, it->stroke_width);
+        ink(cr, it->stroke);
+        cairo_stroke_preserve(cr);
+    }
+    cairo_new_path(cr);
+}
+
+static void paint_text(cairo_t *cr, const DrawItem *it, const char *text) {
+    cairo_set_font_face(cr, fonts.faces[it->font]);
+    cairo_set_font_size(cr, it->size);
+    ink(cr, it->fill);
+    cairo_move_to(cr, it->x, it->y + TEXT_ASCENT * it->size);
+    cairo_show_text(cr, text);
+    cairo_new_path(cr);
+}
+
+static Status paint_list(cairo_t *cr, const DrawList *list, Fault *f) {
+    if (list->failed) return fault(f, STATUS_FAIL, "picture: no memory for the draw list of %.0f x %.0f pixels", list->width_px, list->height_px);
+    open_fonts();
+    cairo_font_options_t *options = font_options();
+    cairo_set_font_options(cr, options);
+    cairo_font_options_destroy(options);
+    cairo_set_line_cap(cr, CAIRO_LINE_CAP_ROUND);
+    cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);
+    for (size_t i = 0; i < list->item_count; i++) {
+        const DrawItem *it = &list->items[i];
+        switch (it->kind) {
+        case DRAW_RECT:
+            paint_rect(cr, it);
+            break;
+        case DRAW_PATH:
+            paint_path(cr, it, list->points + it->first);
+            break;
+        case DRAW_TEXT:
+            paint_text(cr, it, list->text + it->first);
+            break;
+        case DRAW_CLIP:
+            cairo_save(cr);
+            cairo_rectangle(cr, it->x, it->y, it->w, it->h);
+            cairo_clip(cr);
+            break;
+        case DRAW_UNCLIP:
+            cairo_restore(cr);
+            break;
+        }
+    }
+    const cairo_status_t status = cairo_status(cr);
+    return status == CAIRO_STATUS_SUCCESS ? STATUS_OK : fault(f, STATUS_FAIL, "picture: cairo says %s", cairo_status_to_string(status));
+}
+
+/* Takes the surface over. */
+static Status paint_surface(cairo_surface_t *surface, const DrawList *list, Fault *f) {
+    cairo_t *cr = cairo_create(surface);
+    const Status status = paint_list(cr, list, f);
+    cairo_destroy(cr);
+    return status;
+}
+
+Status paint_pixels(unsigned char *pixels, int width_px, int height_px, int stride_bytes, const DrawList *list, Fault *f) {
+    cairo_surface_t *surface = cairo_image_surface_create_for_data(pixels, CAIRO_FORMAT_RGB24, width_px, height_px, stride_bytes);
+    const Status status = paint_surface(surface, list, f);
+    cairo_surface_flush(surface);
+    cairo_surface_destroy(surface);
+    if (status != STATUS_OK) return status;
+    for (int y = 0; y < height_px; y++) { /* RGB24 leaves the fourth byte undefined; whoever reads ARGB wants it opaque */
+        uint32_t *row = (uint32_t *)(void *)(pixels + (size_t)y * (size_t)stride_bytes);
+        for (int x = 0; x < width_px; x++) row[x] |= 0xff000000u;
+    }
+    return STATUS_OK;
+}
+
+static cairo_status_t write_bytes(void *closure, const unsigned char *bytes, unsigned int count) {
+    return fwrite(bytes, 1, count, closure) == count ? CAIRO_STATUS_SUCCESS : CAIRO_STATUS_WRITE_ERROR;
+}
+
+typedef enum { FILE_PNG, FILE_SVG, FILE_PDF, FILE_OTHER } FileKind;
+
+static FileKind file_kind(const char *path) {
+    const char *dot = strrchr(path, '.');
+    if (dot == NULL) return FILE_OTHER;
+    return strcasecmp(dot, ".png") == 0 ? FILE_PNG : strcasecmp(dot, ".svg") == 0 ? FILE_SVG : strcasecmp(dot, ".pdf") == 0 ? FILE_PDF : FILE_OTHER;
+}
+
+static cairo_surface_t *make_surface(FileKind kind, FILE *file, const DrawList *list) {
+    const double w = list->width_px, h = list->height_px;
+    if (kind == FILE_PNG) return cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)w, (int)h);
+    if (kind == FILE_SVG) return cairo_svg_surface_create_for_stream(write_bytes, file, w, h);
+    return cairo_pdf_surface_create_for_stream(write_bytes, file, w, h);
+}
+
+Status paint_file(const char *path, const DrawList *list, Fault *f) {
+    const FileKind kind = file_kind(path);
+    if (kind == FILE_OTHER) return fault(f, STATUS_USAGE, "%s: a picture's name ends in .png, .svg or .pdf", path);
+    OutFile out;
+    Status status = outfile_open(&out, path, f);
+    if (status != STATUS_OK) return status;
+    cairo_surface_t *surface = make_surface(kind, out.file, list);
+    status = paint_surface(surface, list, f);
+    if (status == STATUS_OK && kind == FILE_PNG && cairo_surface_write_to_png_stream(surface, write_bytes, out.file) != CAIRO_STATUS_SUCCESS)
+        status = fault(f, STATUS_FAIL, "%s: writing the picture failed", path);
+    cairo_surface_finish(surface);
+    if (status == STATUS_OK && cairo_surface_status(surface) != CAIRO_STATUS_SUCCESS)
+        status = fault(f, STATUS_FAIL, "%s: %s", path, cairo_status_to_string(cairo_surface_status(surface)));
+    cairo_surface_destroy(surface);
+    if (status == STATUS_OK) return outfile_commit(&out, f);
+    outfile_abandon(&out);
+    return status;
+}

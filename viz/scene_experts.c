@@ -1,0 +1,157 @@
+/* scene_experts.c: stage 3 on the screen: the experts with what was asked of them and what they could serve.
+ * Up to 8: cards with a square per slot; up to 32: small cards; up to 256: cells in the load's colour. Enters: a stage and the layout.
+ * Leaves: one tag per expert. The number tells experts apart; colour alone never does. */
+#include "viz/scene_parts.h"
+
+#include <math.h>
+
+Color expert_color(const Stage *s, size_t expert) { return s->layer->experts <= 8 ? style_expert(expert) : 0xffcfd6e0; }
+
+Box expert_box(const Stage *s, Box grid, size_t expert) {
+    const size_t E = s->layer->experts, columns = E <= 8 ? E : ROW_EXPERTS, rows = (E + columns - 1) / columns;
+    const double gap_x = E <= 8 ? 8 : 6, gap_y = E <= 32 ? 8 : E <= 128 ? 4 : 3;
+    const double w = (grid.w + gap_x) / (double)columns - gap_x, h = (grid.h + gap_y) / (double)rows - gap_y;
+    const double most = E <= 8 ? 150 : 92; /* cards do not grow without end on tall windows */
+    return (Box){grid.x + (w + gap_x) * (double)(expert % columns), grid.y + (fmin(h, most) + gap_y) * (double)(expert / columns), w, fmin(h, most)};
+}
+
+typedef struct {
+    size_t expert;
+    int64_t load, served, capacity, most; /* most: the longest bar of the layer */
+    double share; /* times E: 1 is even */
+    int rank; /* of the focus token; −1 */
+    bool focus_dropped;
+    Color color;
+} ExpertFacts;
+
+static ExpertFacts facts(const Stage *s, size_t e) {
+    const TraceLayer *layer = s->layer;
+    ExpertFacts x = {.expert = e, .load = layer->load[e], .served = layer->served[e], .capacity = (int64_t)layer_capacity(s->t, layer)};
+    x.most = x.capacity > 1 ? x.capacity : 1;
+    for (size_t i = 0; i < layer->experts; i++) x.most = layer->load[i] > x.most ? layer->load[i] : x.most;
+    x.share = load_share(layer, e);
+    x.rank = choice_rank(layer, s->token, e);
+    x.focus_dropped = x.rank >= 0 && layer->dropped[s->token * layer->top_k + (size_t)x.rank] != 0;
+    x.color = expert_color(s, e);
+    return x;
+}
+
+/* The load as a bar with capacity (or the even share) as a mark; what overflows is amber. */
+static void load_bar(Stage *s, Box b, const ExpertFacts *x, Color fill) {
+    const double unit = b.w / (double)x->most, on = s->on[BEAT_LOAD], fair = (double)layer_slots(s->layer) / (double)s->layer->experts;
+    stage_rect(s, b, b.h / 2, INK_WELL, -1);
+    const double served = unit * (double)x->served * on, over = unit * (double)(x->load - x->served) * on;
+    if (served > 0) stage_rect(s, (Box){b.x, b.y, fmax(b.h, served), b.h}, b.h / 2, fill, -1);
+    if (over > 0) stage_rect(s, (Box){b.x + served, b.y, fmin(fmax(b.h, over), b.x + b.w - b.x - served), b.h}, b.h / 2, INK_WARN, -1);
+    const double mark = b.x + unit * (x->capacity > 0 ? (double)x->capacity : fair);
+    if (mark < b.x + b.w - 0.5) stage_line(s, mark, b.y - 2, mark, b.y + b.h + 2, INK_SOFT, 1);
+}
+
+/* One square per slot: filled when served, the focus token's white, empty capacity outlined, overflow amber outlines. */
+static void slot_squares(Stage *s, Box b, const ExpertFacts *x) {
+    const double side = 7, gap = 2.5;
+    const int64_t columns = (int64_t)((b.w + gap) / (side + gap)), rows = (int64_t)((b.h + gap) / (side + gap));
+    const int64_t slots = x->load > x->capacity ? x->load : x->capacity;
+    if (columns < 1 || slots > columns * rows) return; /* the bar below tells it */
+    const int64_t shown = llround((double)x->load * s->on[BEAT_LOAD]);
+    for (int64_t i = 0; i < slots; i++) {
+        const Box cell = {b.x + (side + gap) * (double)(i % columns), b.y + (side + gap) * (double)(i / columns), side, side};
+        const bool mine = x->rank >= 0 && !x->focus_dropped && i == 0;
+        if (i < x->served && i < shown)
+            stage_rect(s, cell, 1.8, mine ? INK_WHITE : x->color, -1);
+        else if (i >= x->served && i < shown)
+            stage_frame(s, box_inset(cell, 0.6), 1.8, INK_WARN, 1.2, -1);
+        else if (i < x->capacity)
+            stage_frame(s, box_inset(cell, 0.6), 1.8, 0xff3d4653, 1, -1);
+    }
+}
+
+/* The white edge of the chosen, and its breath while the expert works. */
+static void edge(Stage *s, Box b, double radius, const ExpertFacts *x) {
+    const double work = s->on[BEAT_COMPUTE] * (1 - s->on[BEAT_SUM]);
+    if (x->rank < 0) return;
+    if (work > 0 && !x->focus_dropped) {
+        for (int ring = 3; ring > 0; ring--)
+            stage_frame(s, box_inset(b, -1.4 * ring), radius + 1.4 * ring, style_alpha(INK_WHITE, 0.13 * work), 1.6, -1);
+    }
+    stage_frame(s, b, radius, style_alpha(x->focus_dropped ? INK_WARN : INK_WHITE, s->on[BEAT_CHOOSE]), 1.6, -1);
+}
+
+static void card(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
+    char text[64];
+    const double dim = x->rank >= 0 ? 0 : s->on[BEAT_CHOOSE] * (1 - s->on[BEAT_LOAD]);
+    stage_rect(s, b, 9, style_mix(INK_CARD, INK_PANEL, 0.6 * dim), tag);
+    stage_rect(s, (Box){b.x + 12, b.y + 9, 4, 15}, 2, style_alpha(x->color, 1 - 0.5 * dim), -1);
+    snprintf(text, sizeof text, "E%zu", x->expert);
+    stage_text(s, text, b.x + 22, b.y + 22, (Type){15, FONT_BOLD, INK_TEXT}, ALIGN_LEFT, b.w - 30, tag);
+    if (x->rank >= 0 && s->on[BEAT_CHOOSE] > 0.5) {
+        snprintf(text, sizeof text, "%.2f", s->layer->weights_norm[s->token * s->layer->top_k + (size_t)x->rank]);
+        stage_text(s, text, b.x + b.w - 10, b.y + 21, type_in(type_label, INK_TEXT), ALIGN_RIGHT, b.w - 60, tag);
+    }
+    const int64_t shown = llround((double)x->load * s->on[BEAT_LOAD]);
+    snprintf(text, sizeof text, "%lld of %zu", (long long)shown, s->t->tokens);
+    const double w = stage_text(s, text, b.x + 12, b.y + 41, type_label, ALIGN_LEFT, b.w - 20, tag);
+    if (x->load > x->served && s->on[BEAT_LOAD] > 0.5) {
+        snprintf(text, sizeof text, "+%lld over", (long long)(x->load - x->served));
+        if (stage_text_width(s, text, type_small) + w + 30 > b.w) snprintf(text, sizeof text, "+%lld", (long long)(x->load - x->served));
+        stage_text(s, text, b.x + b.w - 10, b.y + 41, type_in(type_small, INK_TEXT), ALIGN_RIGHT, b.w - w - 24, tag);
+    }
+    slot_squares(s, (Box){b.x + 12, b.y + 50, b.w - 22, b.h - 50 - 20}, x);
+    load_bar(s, (Box){b.x + 12, b.y + b.h - 14, b.w - 24, 6}, x, x->color);
+    edge(s, b, 9, x);
+}
+
+static void small_card(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
+    char text[32];
+    stage_rect(s, b, 6, INK_CARD, tag);
+    snprintf(text, sizeof text, "%zu", x->expert);
+    stage_text(s, text, b.x + 7, b.y + 16, (Type){12, FONT_BOLD, INK_TEXT}, ALIGN_LEFT, b.w - 10, tag);
+    if (x->load > x->served) stage_dot(s, b.x + b.w - 8, b.y + 11, 2.4, style_alpha(INK_WARN, s->on[BEAT_LOAD]));
+    if (b.h >= 42) {
+        snprintf(text, sizeof text, "%lld", (long long)llround((double)x->load * s->on[BEAT_LOAD]));
+        stage_text(s, text, b.x + 7, b.y + 31, type_small, ALIGN_LEFT, b.w - 10, tag);
+    }
+    load_bar(s, (Box){b.x + 7, b.y + b.h - 11, b.w - 14, 5}, x, style_load(s->v->palette, x->share));
+    edge(s, b, 6, x);
+}
+
+static void cell(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
+    char text[32];
+    const double on = s->on[BEAT_LOAD], radius = fmin(4, b.h / 3);
+    const Color heat = x->load > 0 ? style_mix(INK_CARD, style_load(s->v->palette, x->share), 0.62) : 0xff050608;
+    const Color fill = style_mix(INK_CARD, heat, on);
+    const double size = fmin(11, b.h * 0.78);
+    stage_rect(s, b, radius, fill, tag);
+    snprintf(text, sizeof text, "%zu", x->expert);
+    const bool lit = x->rank >= 0 && s->on[BEAT_CHOOSE] > 0;
+    const Type type = {size, lit ? FONT_BOLD : FONT_REGULAR, lit ? INK_WHITE : x->load > 0 || on < 0.5 ? 0xffd5dae2 : INK_FAINT};
+    const double y = b.y + b.h / 2 + size * 0.36;
+    stage_text(s, text, b.x + 6, y, type, ALIGN_LEFT, b.w - 8, tag);
+    if (size >= 9 && on > 0.5 && b.w > 44) {
+        snprintf(text, sizeof text, "%lld", (long long)x->load);
+        stage_text(s, text, b.x + b.w - 6, y, type_in((Type){size * 0.86, FONT_REGULAR, 0}, style_alpha(INK_WHITE, 0.62 * on)), ALIGN_RIGHT, b.w - 26,
+                   tag);
+    }
+    if (x->load > x->served && on > 0) stage_dot(s, b.x + b.w - 2.5, b.y + 2.5, 1.9, style_alpha(INK_WARN, on));
+    edge(s, b, radius, x);
+}
+
+void route_experts(Stage *s, const RouteLayout *r) {
+    const ExpertStyle style = expert_style(s->layer->experts);
+    const ExpertFacts first = facts(s, 0);
+    for (size_t e = 0; e < s->layer->experts; e++) {
+        ExpertFacts x = facts(s, e);
+        x.most = first.most;
+        const Box b = expert_box(s, r->experts, e);
+        DrawTag tag = tag_of(TAG_EXPERT);
+        tag.layer = (int32_t)s->m.layer;
+        tag.expert = (int32_t)e;
+        const int32_t at = stage_tag(s, b, tag);
+        if (style == EXPERTS_CARDS)
+            card(s, b, &x, at);
+        else if (style == EXPERTS_SMALL)
+            small_card(s, b, &x, at);
+        else
+            cell(s, b, &x, at);
+    }
+}

@@ -1,0 +1,113 @@
+/* scene_route.c: the Route view: one layer, close up. Enters: a stage and its room. Leaves: the tokens above, the layer's story from
+ * router to residual on the left, compute, loads and balance on the right. Only the layout is here; each part has a file of its own. */
+#include "viz/scene_parts.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What the heights that bend get of the spare room: bars, arcs, experts. More rows of experts need more of it. */
+static void share_heights(double part[3], size_t experts) {
+    static const double parts[4][3] = {{0.28, 0.29, 0.43}, {0.26, 0.28, 0.46}, {0.19, 0.19, 0.62}, {0.13, 0.12, 0.75}};
+    const size_t row = experts <= 8 ? 0 : experts <= 32 ? 1 : experts <= 128 ? 2 : 3;
+    memcpy(part, parts[row], sizeof parts[row]);
+}
+
+static RouteLayout lay_out(const Stage *s, Box b) {
+    enum { PAD = 20, TITLE = 62, AXIS = 16, RAIL = 28, SUM = 104, GAPS = 22 };
+    RouteLayout r = {.all = b};
+    double part[3];
+    share_heights(part, s->layer->experts);
+    const double spare = fmax(60, b.h - TITLE - AXIS - RAIL - SUM - GAPS);
+    const double x = b.x + PAD, w = b.w - 2 * PAD;
+    double y = b.y;
+    r.title = (Box){x, y, w, TITLE};
+    r.bars = (Box){x, y += TITLE, w, spare * part[0]};
+    r.axis = (Box){x, y += r.bars.h, w, AXIS};
+    r.rail = (Box){x, y += AXIS + 8, w, RAIL};
+    r.arcs = (Box){x, y += RAIL, w, spare * part[1]};
+    r.experts = (Box){x, y += r.arcs.h, w, spare * part[2]};
+    r.sum = (Box){x, y + r.experts.h + 10, w, SUM};
+    return r;
+}
+
+/* Eight short strokes, the current one lit, its name beside: where in the layer we are. */
+static void beat_pips(Stage *s, Box title) {
+    const double w = 15, gap = 4, x0 = title.x + title.w - BEATS * (w + gap) + gap, y = title.y + 25;
+    for (int b = 1; b <= BEATS; b++) {
+        const Box pip = {x0 + (b - 1) * (w + gap), y, w, 4};
+        stage_rect(s, pip, 2, INK_LINE, -1);
+        const double done = s->on[b];
+        if (done > 0) stage_rect(s, (Box){pip.x, pip.y, fmax(2, w * done), 4}, 2, b == (int)s->m.beat ? INK_WHITE : INK_FAINT, -1);
+    }
+    char label[32];
+    snprintf(label, sizeof label, "%d  %s", (int)s->m.beat, beat_name(s->m.beat));
+    stage_text(s, label, x0 - 12, y + 6, type_in(type_label, INK_TEXT), ALIGN_RIGHT, 0, -1);
+}
+
+static void title(Stage *s, const RouteLayout *r) {
+    char text[160], word[WORD_BYTES];
+    DrawTag tag = tag_of(TAG_LAYER);
+    tag.layer = (int32_t)s->m.layer;
+    const int32_t at = stage_tag(s, (Box){r->title.x, r->title.y + 10, 130, 28}, tag);
+    snprintf(text, sizeof text, "Layer %zu", s->m.layer + 1);
+    const double w = stage_text(s, text, r->title.x, r->title.y + 32, type_title, ALIGN_LEFT, 0, at);
+    snprintf(text, sizeof text, "of %zu", s->t->layers);
+    const double w2 = stage_text(s, text, r->title.x + w + 7, r->title.y + 32, type_in(type_body, INK_FAINT), ALIGN_LEFT, 0, at);
+    const double x = r->title.x + w + w2 + 24;
+    if (s->layer->experts > 0) stage_text(s, s->t->rule, x, r->title.y + 32, type_label, ALIGN_LEFT, r->title.x + r->title.w - 290 - x, -1);
+    beat_pips(s, r->title);
+    word_token(word, sizeof word, s->t, s->token);
+    if (s->layer->experts > 0)
+        snprintf(text, sizeof text, "router probabilities for “%s”", word);
+    else
+        snprintf(text, sizeof text, "a dense layer: no router, every token takes the same path");
+    stage_text(s, text, r->title.x, r->title.y + 54, type_label, ALIGN_LEFT, r->title.w - 20, -1);
+}
+
+/* A dense layer: one block that every token passes. */
+static void dense_block(Stage *s, const RouteLayout *r) {
+    const double w = fmin(420, r->experts.w), h = fmin(120, r->experts.h), x = r->experts.x + (r->experts.w - w) / 2;
+    const Box block = {x, r->experts.y + (r->experts.h - h) / 2, w, h};
+    for (size_t i = 0; i < s->t->tokens && i < ARC_LIMIT; i++) {
+        if (!route_has_arcs(s, i) && i != s->token) continue;
+        const double x0 = route_node_x(s, r, i);
+        const Curve c = curve_down(x0, r->rail.y + r->rail.h, x + w * (0.1 + 0.8 * (double)i / fmax(1, (double)s->t->tokens - 1)), block.y);
+        stage_curve(s, &c, s->on[BEAT_COMPUTE], i == s->token ? INK_WHITE : style_alpha(INK_SOFT, 0.35), i == s->token ? 3 : 1.2, -1);
+    }
+    stage_rect(s, block, 10, INK_CARD, -1);
+    stage_frame(s, block, 10, style_alpha(INK_WHITE, 0.25 + 0.5 * s->on[BEAT_COMPUTE] * (1 - s->on[BEAT_RESIDUAL])), 1.4, -1);
+    stage_text(s, "dense feed-forward layer", x + w / 2, block.y + h / 2 - 4, type_head, ALIGN_CENTER, w - 20, -1);
+    char text[96];
+    snprintf(text, sizeof text, "all %zu tokens, the same weights", s->t->tokens);
+    stage_text(s, text, x + w / 2, block.y + h / 2 + 16, type_label, ALIGN_CENTER, w - 20, -1);
+}
+
+static void main_panel(Stage *s, Box b) {
+    stage_panel(s, b);
+    const RouteLayout r = lay_out(s, b);
+    title(s, &r);
+    if (s->layer->experts == 0) {
+        route_rail(s, &r);
+        dense_block(s, &r);
+        route_sum(s, &r);
+        return;
+    }
+    route_bars(s, &r);
+    route_experts(s, &r);
+    route_arcs(s, &r);
+    route_rail(s, &r);
+    route_sum(s, &r);
+}
+
+void route_build(Stage *s, double x, double y, double w, double h) {
+    const double margin = 16, gap = 10;
+    const double side_w = fmax(300, fmin(470, w * 0.33)), main_w = w - 2 * margin - gap - side_w;
+    const double top = y + 10, bottom = y + h - 10;
+    const double tokens_h = route_tokens_height(s, main_w);
+    route_tokens(s, (Box){x + margin, top, main_w, tokens_h});
+    main_panel(s, (Box){x + margin, top + tokens_h + gap, main_w, bottom - top - tokens_h - gap});
+    const double side_x = x + margin + main_w + gap, counters_h = 184, balance_h = 108;
+    side_counters(s, (Box){side_x, top, side_w, counters_h});
+    side_heatmap(s, (Box){side_x, top + counters_h + gap, side_w, bottom - top - counters_h - balance_h - 2 * gap});
+    side_balance(s, (Box){side_x, bottom - balance_h, side_w, balance_h});
+}

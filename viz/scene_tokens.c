@@ -1,0 +1,136 @@
+/* scene_tokens.c: the text as the router sees it. Up to 24 tokens: word chips; more: cells, with a magnifier around the focus token.
+ * Enters: a stage and a box. Leaves: chips with tags. A chip carries the colours of the experts that the layer chose for it. */
+#include "viz/scene_parts.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { CHIP_HEIGHT = 28, CHIP_GAP = 6, HEAD = 20 };
+
+static double chip_width(const Stage *s, size_t token, double text_max) {
+    char word[WORD_BYTES];
+    word_token(word, sizeof word, s->t, token);
+    return fmin(text_max, stage_text_width(s, word, type_body)) + 20;
+}
+
+static int chip_rows(const Stage *s, double w, double text_max) {
+    int rows = 1;
+    double x = 0;
+    for (size_t i = 0; i < s->t->tokens; i++) {
+        const double chip = chip_width(s, i, text_max);
+        if (x > 0 && x + chip > w) rows++, x = 0;
+        x += chip + CHIP_GAP;
+    }
+    return rows;
+}
+
+/* The widest cut of words with which the chips stand in two rows. */
+static double text_limit(const Stage *s, double w) {
+    static const double limits[] = {160, 110, 80, 60, 44, 30};
+    for (size_t i = 0; i + 1 < sizeof limits / sizeof *limits; i++) {
+        if (chip_rows(s, w, limits[i]) <= 2) return limits[i];
+    }
+    return limits[sizeof limits / sizeof *limits - 1];
+}
+
+double route_tokens_height(Stage *s, double w) {
+    if (s->t->tokens > CHIP_TOKENS) return HEAD + CHIP_HEIGHT + 8 + 22;
+    return HEAD + (CHIP_HEIGHT + CHIP_GAP) * chip_rows(s, w, text_limit(s, w)) - CHIP_GAP;
+}
+
+static void stripes(Stage *s, Box b, size_t token) {
+    const TraceLayer *layer = s->layer;
+    if (expert_style(layer->experts) != EXPERTS_CARDS || layer->experts == 0) return;
+    double x = b.x;
+    double sum = 0;
+    for (size_t k = 0; k < layer->top_k; k++) sum += layer->weights_norm[token * layer->top_k + k];
+    for (size_t k = 0; k < layer->top_k && sum > 0; k++) { /* as long as its weight */
+        const double w = b.w * layer->weights_norm[token * layer->top_k + k] / sum;
+        stage_rect(s, (Box){x, b.y, fmax(0, w - 1), b.h}, 1.5,
+                   style_alpha(expert_color(s, (size_t)layer->topk[token * layer->top_k + k]), s->on[BEAT_CHOOSE]), -1);
+        x += w;
+    }
+}
+
+static void chip(Stage *s, Box b, size_t token, Type type) {
+    DrawTag tag = tag_of(TAG_TOKEN);
+    tag.token = (int32_t)token;
+    const bool focus = token == s->token;
+    if (focus && !s->v->reduced_motion) b.y -= 3 * s->on[BEAT_LIFT];
+    const int32_t at = stage_tag(s, b, tag);
+    if (focus) stage_rect(s, (Box){b.x + 1, b.y + 4, b.w - 2, b.h}, 8, style_alpha(0xff000000, 0.5 * s->on[BEAT_LIFT]), -1);
+    stage_rect(s, b, 7, focus ? 0xffe9edf3 : INK_CARD, at);
+    char word[WORD_BYTES];
+    word_token(word, sizeof word, s->t, token);
+    stage_text(s, word, b.x + b.w / 2, b.y + b.h / 2 + 4, type_in(type, focus ? 0xff10141a : INK_SOFT), ALIGN_CENTER, b.w - 8, at);
+    stripes(s, (Box){b.x + 8, b.y + b.h - 4.5, b.w - 16, 2.5}, token);
+}
+
+static void chips(Stage *s, Box b) {
+    const double limit = text_limit(s, b.w);
+    double x = b.x, y = b.y;
+    for (size_t i = 0; i < s->t->tokens; i++) {
+        const double w = chip_width(s, i, limit);
+        if (x > b.x && x + w > b.x + b.w) x = b.x, y += CHIP_HEIGHT + CHIP_GAP;
+        chip(s, (Box){x, y, w, CHIP_HEIGHT}, i, type_body);
+        x += w + CHIP_GAP;
+    }
+}
+
+/* The words around the focus token, as many as fit, the focus in the middle. */
+static void magnifier(Stage *s, Box b) {
+    const double middle = b.x + b.w / 2, own = chip_width(s, s->token, 120);
+    double left = middle - own / 2, right = middle + own / 2;
+    chip(s, (Box){left, b.y, own, CHIP_HEIGHT}, s->token, type_body);
+    for (size_t i = s->token; i-- > 0;) {
+        const double w = chip_width(s, i, 90);
+        if (left - CHIP_GAP - w < b.x) break;
+        left -= CHIP_GAP + w;
+        chip(s, (Box){left, b.y, w, CHIP_HEIGHT}, i, type_body);
+    }
+    for (size_t i = s->token + 1; i < s->t->tokens; i++) {
+        const double w = chip_width(s, i, 90);
+        if (right + CHIP_GAP + w > b.x + b.w) break;
+        chip(s, (Box){right + CHIP_GAP, b.y, w, CHIP_HEIGHT}, i, type_body);
+        right += CHIP_GAP + w;
+    }
+}
+
+static void cells(Stage *s, Box b) {
+    const size_t rows = s->t->tokens > 160 ? 2 : 1, columns = (s->t->tokens + rows - 1) / rows;
+    const double w = b.w / (double)columns, h = b.h / (double)rows;
+    for (size_t i = 0; i < s->t->tokens; i++) {
+        const Box cell = {b.x + w * (double)(i % columns), b.y + h * (double)(i / columns), w, h};
+        DrawTag tag = tag_of(TAG_TOKEN);
+        tag.token = (int32_t)i;
+        const int32_t at = stage_tag(s, cell, tag);
+        const double gap = fmin(1.5, w * 0.25);
+        const bool focus = i == s->token;
+        stage_cell(s, (Box){cell.x, cell.y + (focus ? 0 : 1), fmax(w - gap, 0.5), h - (focus ? 0 : 2)}, focus ? INK_WHITE : 0xff3a4350, at);
+    }
+}
+
+/* T: the same button by hand. */
+static void prompt_button(Stage *s, Box b) {
+    const char *text = "T   type a prompt";
+    const double w = stage_text_width(s, text, type_label) + 20;
+    const Box button = {b.x + b.w - w, b.y - 3, w, 19};
+    const int32_t at = stage_tag(s, button, tag_of(TAG_PROMPT));
+    stage_frame(s, button, 9.5, INK_LINE, 1, at);
+    stage_text(s, text, button.x + w / 2, b.y + 10.5, type_label, ALIGN_CENTER, 0, at);
+}
+
+void route_tokens(Stage *s, Box b) {
+    char text[160], word[WORD_BYTES];
+    word_token(word, sizeof word, s->t, s->token);
+    snprintf(text, sizeof text, "%zu token%s, following number %zu", s->t->tokens, s->t->tokens == 1 ? "" : "s", s->token);
+    stage_text(s, text, b.x, b.y + 10, type_label, ALIGN_LEFT, b.w - 160, -1);
+    prompt_button(s, b);
+    const Box body = {b.x, b.y + HEAD, b.w, b.h - HEAD};
+    if (s->t->tokens <= CHIP_TOKENS) {
+        chips(s, body);
+        return;
+    }
+    magnifier(s, body);
+    cells(s, (Box){b.x, body.y + CHIP_HEIGHT + 8, b.w, 22});
+}

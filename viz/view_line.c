@@ -1,0 +1,108 @@
+/* view_line.c: a view as a line of text and back, and the moment that --at names.
+ * Enters: "route layer=3 beat=4 token=7 speed=1 ...". Leaves: a view. Unknown or impossible values are refused by name. */
+#include "viz/scene.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const palette_names[PALETTES] = {"blue-orange", "violet-green", "grey"};
+
+void view_to_line(char *line, size_t room, const View *v, const Trace *t) {
+    const Moment m = timeline_at(t, v->time_ms, v->speed);
+    snprintf(line, room, "%s layer=%zu beat=%d token=%zu time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g", scene_pages[v->page].name,
+             m.layer + 1, (int)m.beat, v->token, v->time_ms, v->speed, palette_names[v->palette], v->reduced_motion ? "reduced" : "full",
+             v->narration ? "on" : "off", v->scale);
+}
+
+static bool number(double *out, const char *text, double low, double high) {
+    char *end;
+    const double value = strtod(text, &end);
+    if (end == text || *end != '\0' || !(value >= low && value <= high)) return false;
+    *out = value;
+    return true;
+}
+
+static bool whole(size_t *out, const char *text, size_t low, size_t high) {
+    double value;
+    if (!number(&value, text, (double)low, (double)high) || value != floor(value)) return false;
+    *out = (size_t)value;
+    return true;
+}
+
+static bool either(bool *out, const char *text, const char *off, const char *on) {
+    *out = strcmp(text, on) == 0;
+    return *out || strcmp(text, off) == 0;
+}
+
+typedef struct {
+    size_t layer, beat;
+    bool by_beat;
+} Place;
+
+/* One name=value. False: no such name, or the value is impossible for this trace. */
+static bool take(View *v, Place *at, const Trace *t, const char *name, const char *value) {
+    if (strcmp(name, "layer") == 0) return at->by_beat = true, whole(&at->layer, value, 1, t->layers);
+    if (strcmp(name, "beat") == 0) return at->by_beat = true, whole(&at->beat, value, 1, BEATS);
+    if (strcmp(name, "token") == 0) return t->tokens > 0 && whole(&v->token, value, 0, t->tokens - 1);
+    if (strcmp(name, "time") == 0) return at->by_beat = false, number(&v->time_ms, value, 0, timeline_length_ms(t));
+    if (strcmp(name, "speed") == 0) return number(&v->speed, value, 0.25, 16);
+    if (strcmp(name, "scale") == 0) return number(&v->scale, value, 0.5, 3);
+    if (strcmp(name, "motion") == 0) return either(&v->reduced_motion, value, "full", "reduced");
+    if (strcmp(name, "narration") == 0) return either(&v->narration, value, "off", "on");
+    if (strcmp(name, "palette") != 0) return false;
+    for (int p = 0; p < PALETTES; p++) {
+        if (strcmp(value, palette_names[p]) == 0) return v->palette = (Palette)p, true;
+    }
+    return false;
+}
+
+Status view_from_line(View *v, const Trace *t, const char *line, Fault *f) {
+    char copy[1024];
+    if (snprintf(copy, sizeof copy, "%s", line) >= (int)sizeof copy) return fault(f, STATUS_USAGE, "--view: longer than %zu bytes", sizeof copy);
+    View next = *v;
+    Place at = {1, 1, false};
+    char *rest, *word = strtok_r(copy, " ", &rest);
+    size_t page = scene_page_count;
+    for (size_t i = 0; word != NULL && i < scene_page_count; i++) {
+        if (strcasecmp(word, scene_pages[i].name) == 0) page = i;
+    }
+    if (page == scene_page_count) return fault(f, STATUS_USAGE, "--view: '%s' names no view; expected '%s'", word ? word : "", scene_pages[0].name);
+    next.page = page;
+    while ((word = strtok_r(NULL, " ", &rest)) != NULL) {
+        char *equals = strchr(word, '=');
+        if (equals == NULL) return fault(f, STATUS_USAGE, "--view: '%s' should be name=value", word);
+        *equals = '\0';
+        if (!take(&next, &at, t, word, equals + 1)) return fault(f, STATUS_USAGE, "--view: %s=%s is not possible for this trace", word, equals + 1);
+    }
+    if (at.by_beat && t->layers > 0) next.time_ms = timeline_rest_ms(t, at.layer - 1, (Beat)at.beat);
+    next.playing = false;
+    next.stop_ms = -1;
+    *v = next;
+    return STATUS_OK;
+}
+
+Status view_at(View *v, const Trace *t, const char *text, Fault *f) {
+    char copy[128];
+    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy) return fault(f, STATUS_USAGE, "--at: too long");
+    char *beat = strchr(copy, ':');
+    double time_ms;
+    if (beat == NULL) {
+        if (!number(&time_ms, copy, 0, timeline_length_ms(t)))
+            return fault(f, STATUS_USAGE, "--at %s: expected milliseconds from 0 to %.0f, or layer:beat:token", text, timeline_length_ms(t));
+        view_seek(v, t, time_ms);
+        return STATUS_OK;
+    }
+    *beat++ = '\0';
+    char *token = strchr(beat, ':');
+    if (token != NULL) *token++ = '\0';
+    size_t layer_number, beat_number, token_number = v->token;
+    if (t->layers == 0 || !whole(&layer_number, copy, 1, t->layers))
+        return fault(f, STATUS_USAGE, "--at %s: layer runs from 1 to %zu", text, t->layers);
+    if (!whole(&beat_number, beat, 1, BEATS)) return fault(f, STATUS_USAGE, "--at %s: beat runs from 1 to %d", text, BEATS);
+    if (token != NULL && (t->tokens == 0 || !whole(&token_number, token, 0, t->tokens - 1)))
+        return fault(f, STATUS_USAGE, "--at %s: token runs from 0 to %zu", text, t->tokens > 0 ? t->tokens - 1 : 0);
+    v->token = token_number;
+    view_seek(v, t, timeline_rest_ms(t, layer_number - 1, (Beat)beat_number));
+    return STATUS_OK;
+}
