@@ -18,7 +18,8 @@
 
 #include "base/base.h"
 
-/* clang-format off: the tables below are aligned by hand, so that a struct reads as one */
+/* Aligned by hand from here, so that a struct reads as a table. */
+/* clang-format off */
 
 /* ======== matmul.c: the three products a linear layer needs; reference loops, replaced at run time by src/fast ======== */
 typedef enum { MATMUL_SET, MATMUL_ADD } MatmulMode; /* overwrite c, or add to it */
@@ -38,8 +39,8 @@ extern MatmulSet matmul_active; /* starts as the reference; set once, before thr
 
 /* ======== rows.c: the loops over a row that spend their time in exp; replaceable like the products ======== */
 typedef struct {
-    void (*softmax)(real *probs, const real *logits, size_t count);                      /* in place allowed */
-    void (*swiglu)(real *hidden, const real *gate, const real *up, size_t count);        /* hidden = silu(gate) ⊙ up */
+    void (*softmax)(real *probs, const real *logits, size_t count);               /* in place allowed */
+    void (*swiglu)(real *hidden, const real *gate, const real *up, size_t count); /* hidden = silu(gate) ⊙ up */
     void (*swiglu_backward)(real *d_up, real *d_gate, const real *d_hidden, const real *gate, const real *up, size_t count); /* d_up may be d_hidden */
 } RowSet;
 extern const RowSet rows_reference;
@@ -130,7 +131,8 @@ void topk_select(int32_t *ids, const real *scores, size_t experts, size_t top_k)
 /* ======== 3_dispatch.c: ids → who works for whom ======== */
 /* A plan groups slots by expert: expert e owns slots offsets[e] .. offsets[e+1]-1. It is the only thing stages 4 and 5 see of routing,
  * so a rule in which experts choose tokens fills the same plan by itself. */
-typedef enum { SERVE_CHOICE_ORDER, SERVE_PROBABILITY } ServiceOrder; /* all first choices, then second, ...: tokens in their order, or by falling weight of their first choice (V-MoE) */
+/* All first choices, then all second, ...; within a round tokens come in their order, or by falling weight of their first choice (V-MoE). */
+typedef enum { SERVE_CHOICE_ORDER, SERVE_PROBABILITY } ServiceOrder;
 typedef struct {
     size_t tokens, experts, top_k; /* T, E, K */
     size_t capacity;               /* slots per expert; 0 is no limit */
