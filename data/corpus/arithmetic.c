@@ -67,14 +67,14 @@ static void equations_write(Doc *doc) {
 static void problem_write(Doc *doc) {
     static const char *const problems[3][4] = {
         {"$H has $1 $f, and $F has $2 $f $q. together $H and $F have $1 + $2 = $3 $q.",
-         "\"what is $1 + $2?\" $H asked $F $q. \"$1 + $2 = $3,\" said $F $v.",
+         "$H asked $F $q: \"what is $1 + $2?\" \"$1 + $2 = $3,\" said $F $v.",
          "$H found $1 $f $q on $d, and then $2 more. so $H has $1 + $2 = $3 of them/P.",
          "$F paid/V $1 coins for $o and $2 for $k. that was $1 + $2 = $3 coins for $F."},
-        {"$H had $1 $f $q and gave $2 to $F. now $H has $1 - $2 = $3 $q.", "\"what is $1 - $2?\" $H asked $F $q. \"$1 - $2 = $3,\" said $F $v.",
+        {"$H had $1 $f $q and gave $2 to $F. now $H has $1 - $2 = $3 $q.", "$H asked $F $q: \"what is $1 - $2?\" \"$1 - $2 = $3,\" said $F $v.",
          "there were $1 $f $q, and $a ate $2. so $H found only $1 - $2 = $3 $q.",
          "$F had $1 coins and bought $o for $2. so $F has $1 - $2 = $3 coins for $k."},
         {"$H has $1 boxes/N with $2 $f in each/P, $q. that makes $1 x/O $2 = $3 for $H and $F.",
-         "\"what is $1 x/O $2?\" $H asked $F $q. \"$1 x/O $2 = $3,\" said $F $v.",
+         "$H asked $F $q: \"what is $1 x/O $2?\" \"$1 x/O $2 = $3,\" said $F $v.",
          "for $1 days $H gave $F $2 $f $q. that was $1 x/O $2 = $3 for $F and $a.",
          "$F sold $1 $f $q for $2 coins each. so $F got $1 x/O $2 = $3 coins for $k."},
     };

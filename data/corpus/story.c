@@ -17,13 +17,13 @@ typedef struct {
 static const Beat opening =
     BEAT("$H had $o and took it to $F $q.", "every morning $H played with $o $q.", "$H found $o $q and gave $r friend $F a look.",
          "one day $H made $o for $F $q.", "once $H bought $o from $a $q.", "$H and $F shared $o $q.", "on $d $H took $o to $F $q.",
-         "$H wanted to show/V $F $o $q.", "$H lost $n $f but found $o $q.", "for $r birthday $H got $o from $F $q.");
+         "$H wanted to show/V $F $o $q.", "$H lost $n $f but found $o $q.", "on $d $H got $o for $r birthday from $F.");
 
 static const Beat wish =
     BEAT("$F wanted to paint the $O with $k, but $H said no.", "$F asked to hold the $O, and $H said yes, for $n $f.",
          "$H told $F that/C the $O could sing $v.", "$F said that/C the $O was too $z for $H.", "$F loved the $O more than $k, and $H knew/V it.",
          "$H let $F hold the $O for $n $f.", "$F laughed $v when $H kept the $O in bed.", "$H said $v to $F that/C the $O was not for $k.",
-         "\"your $O smells like $k,\" said $F to $H.", "\"may/V I have the $O for $n $f?\" $F asked $H.");
+         "\"your $O smells like $k,\" said $F to $H.", "$F asked $H $v: \"may/V I have the $O for $n $f?\"");
 
 static const Beat ending =
     BEAT("that/D night $H and $F slept next to the $O $q.", "$H thanked $F with $n $f, and the $O got one too.",
@@ -56,7 +56,7 @@ static const struct {
            "$F hid the $O $q and could not find it for $H."),
       BEAT("$F looked for the $O $q, but found only $n $f.", "$H asked $a about the $O, but it only wanted $k.",
            "$F and $H looked for the $O under $n $f."),
-      BEAT("at last $F saw the $O under $a.", "the $O was $q all the time, and $H sat on it with $n $f.", "$a came to $H $v with the $O in a bag.")}},
+      BEAT("at last $F saw the $O under $a.", "the $O was $q all the time, and $H sat on it with $n $f.", "$a came to $H $v with the $O in a box.")}},
     {{/* broken */
       BEAT("but $H dropped the $O $q, and it broke in $n pieces.", "then $a sat on the $O, and it broke, and $H cried.",
            "$F fell over the $O $q, and it broke."),
@@ -74,7 +74,7 @@ static const struct {
     {{/* something inside */
       BEAT("at night $H heard a voice in the $O and ran to $F $q.", "one morning the $O was very heavy, and $H shook it $v.",
            "the $O made a loud/A song $q, and $F woke/V $H."),
-      BEAT("$F shook the $O $v, and $n $f fell on $H.", "$F put $r $k near the $O, and $H waited $q.", "\"who is in the $O?\" $H asked $F $v."),
+      BEAT("$F shook the $O $v, and $n $f fell on $H.", "$F put $r $k near the $O, and $H waited $q.", "$H asked $F $v: \"who is in the $O?\""),
       BEAT("out of the $O came $a with $n $f for $H.", "it was $a, and the $O was its/D bed, $F said to $H $v.",
            "then $a looked out of the $O and asked $F for $k.")}},
     {{/* a race */
