@@ -99,6 +99,7 @@ static Status check_numbers(const TrainConfig *c, Fault *f) {
         {"--aux", c->model.moe.aux_alpha, 0.0, 1e6},
         {"--z", c->model.moe.z_beta, 0.0, 1e6},
         {"--rope-theta", c->model.rope_theta, 1.0, 1e12},
+        {"--paragraphs", c->paragraphs, 0.0, 1.0},
         {"--validation-share", c->validation_share, 0.0, 0.5},
         {"--beta1", c->beta1, 0.0, 0.9999999},
         {"--beta2", c->beta2, 0.0, 0.9999999},

@@ -205,6 +205,8 @@ static Status open_all(Trainer *t, ResumeMode resume, Fault *f) {
                      t->checkpoint_path);
     }
     checkpoint_sweep(t->checkpoint_path);
+    checkpoint_sweep(t->config.out_path);
+    if (t->config.log_path != NULL) checkpoint_sweep(t->config.log_path);
     settings_fill(&t->settings, &t->config);
     Raw raw = {0};
     Status status = read_texts(&raw, t, f);

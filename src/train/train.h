@@ -125,7 +125,7 @@ Status trainer_open(Trainer **t, const TrainConfig *c, ResumeMode resume, Fault 
 Status trainer_step(Trainer *t, StepReport *report, Fault *f);
 bool trainer_save_due(const Trainer *t); /* by save_every, or by the clock; the bits of the run do not depend on it */
 Status trainer_checkpoint(Trainer *t, Fault *f); /* the old checkpoint stands until the new one is complete */
-Status trainer_finish(Trainer *t, TrainResult *result, Fault *f); /* measures, writes out_path, removes the checkpoint */
+Status trainer_finish(Trainer *t, TrainResult *result, Fault *f); /* writes out_path, removes the checkpoint, measures */
 const Model *trainer_model(const Trainer *t);
 const Tokenizer *trainer_tokenizer(const Trainer *t);
 size_t trainer_steps_done(const Trainer *t);
@@ -149,7 +149,7 @@ Status checkpoint_open(Gguf *g, Tokenizer *tokenizer, const Settings *settings, 
                        Fault *f); /* compares the settings, loads the tokenizer */
 Status checkpoint_load(const Gguf *g, const CheckpointParts *parts, Fault *f); /* into a model that is built */
 void settings_put(const Settings *s, GgufWriter *w); /* keys train.<flag> */
-void checkpoint_sweep(const char *path); /* removes half-written checkpoints that a killed process left beside it */
+void checkpoint_sweep(const char *path); /* removes what a killed process left half-written beside a file */
 
 /* ======== log.c: CSV, one line every log_every steps ======== */
 typedef struct {
