@@ -286,6 +286,30 @@ static void test_softmax_rows(void **state) {
     }
 }
 
+/* The order of each element's sum is the contract, so every variant has the reference's bits. */
+static void test_add_rows(void **state) {
+    (void)state;
+    enum { ROWS = 7, A_STEP = 3, X_STEP = ROW + 2 };
+    Rng rng;
+    rng_seed(&rng, 5);
+    real a[ROWS * A_STEP], x[ROWS * X_STEP], start[ROW];
+    for (size_t i = 0; i < ROWS * A_STEP; i++) a[i] = (real)rng_normal(&rng);
+    for (size_t i = 0; i < ROWS * X_STEP; i++) x[i] = (real)rng_normal(&rng);
+    for (size_t i = 0; i < ROW; i++) start[i] = (real)rng_normal(&rng);
+    for (const Variant *v = variants; v < variants + variant_count; v++) {
+        if (!can_run(v)) continue;
+        for (size_t count = 0; count <= ROW; count++) {
+            real expected[ROW + 1], found[ROW + 1];
+            memcpy(expected, start, count * sizeof(real));
+            memcpy(found, start, count * sizeof(real));
+            found[count] = expected[count] = guard_value;
+            rows_reference.add_rows(expected, a, A_STEP, x, X_STEP, ROWS, count);
+            v->rows->add_rows(found, a, A_STEP, x, X_STEP, ROWS, count);
+            assert_memory_equal(found, expected, (count + 1) * sizeof(real));
+        }
+    }
+}
+
 static void test_choosing_an_instruction_set(void **state) {
     (void)state;
     Isa isa = ISA_COUNT;
@@ -318,6 +342,7 @@ int main(void) {
         cmocka_unit_test(test_swiglu_rows),
         cmocka_unit_test(test_silu_over_its_range),
         cmocka_unit_test(test_softmax_rows),
+        cmocka_unit_test(test_add_rows),
         cmocka_unit_test(test_choosing_an_instruction_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* rows_avx2.c: softmax and SwiGLU of a row, eight floats at a time. The text is in rows_body.h; registry.c lists the result. */
+/* rows_avx2.c: softmax, SwiGLU and sums of rows, eight floats at a time. The text is in rows_body.h; registry.c lists the result. */
 #include "fast/tiled.h"
 
 #if FAST_X86

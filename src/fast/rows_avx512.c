@@ -1,4 +1,4 @@
-/* rows_avx512.c: softmax and SwiGLU of a row, sixteen floats at a time. The text is in rows_body.h; registry.c lists the result. */
+/* rows_avx512.c: softmax, SwiGLU and sums of rows, sixteen floats at a time. The text is in rows_body.h; registry.c lists the result. */
 #include "fast/tiled.h"
 
 #if FAST_X86

@@ -121,4 +121,39 @@ TARGET static void swiglu_backward_row(float *d_up, float *d_gate, const float *
     store_part(d_up + i, d * g * open, part);
 }
 
-const RowSet ROWS = {softmax_row, swiglu_row, swiglu_backward_row};
+/* One vector's columns, over all rows: y stays in a register. */
+INLINE Vec column(Vec y, const float *a, size_t a_step, const float *x, size_t x_step, size_t rows) {
+    for (size_t r = 0; r < rows; r++) y += a[r * a_step] * load(x + r * x_step);
+    return y;
+}
+
+/* Columns are independent, so they may be walked four vectors at a time. The last vector of a row that is no whole number of them overlaps the one
+ * before: it starts from the same y, gets the same bits, and is stored last. */
+TARGET static void add_rows(float *y, const float *a, size_t a_step, const float *x, size_t x_step, size_t rows, size_t count) {
+    if (count < LANES) {
+        for (size_t r = 0; r < rows; r++)
+            for (size_t i = 0; i < count; i++) y[i] += a[r * a_step] * x[r * x_step + i];
+        return;
+    }
+    const size_t last = count - LANES;
+    const Vec at_end = count % LANES != 0 ? column(load(y + last), a, a_step, x + last, x_step, rows) : all(0);
+    size_t i = 0;
+    for (; i + 4 * LANES <= count; i += 4 * LANES) {
+        Vec y0 = load(y + i), y1 = load(y + i + LANES), y2 = load(y + i + 2 * LANES), y3 = load(y + i + 3 * LANES);
+        for (size_t r = 0; r < rows; r++) {
+            const float *x_r = x + r * x_step + i, a_r = a[r * a_step];
+            y0 += a_r * load(x_r);
+            y1 += a_r * load(x_r + LANES);
+            y2 += a_r * load(x_r + 2 * LANES);
+            y3 += a_r * load(x_r + 3 * LANES);
+        }
+        store(y + i, y0);
+        store(y + i + LANES, y1);
+        store(y + i + 2 * LANES, y2);
+        store(y + i + 3 * LANES, y3);
+    }
+    for (; i + LANES <= count; i += LANES) store(y + i, column(load(y + i), a, a_step, x + i, x_step, rows));
+    if (count % LANES != 0) store(y + last, at_end);
+}
+
+const RowSet ROWS = {softmax_row, swiglu_row, swiglu_backward_row, add_rows};

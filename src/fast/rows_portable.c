@@ -1,4 +1,4 @@
-/* rows_portable.c: softmax and SwiGLU of a row, four floats, on any processor at a time. The text is in rows_body.h; registry.c lists the result. */
+/* rows_portable.c: softmax, SwiGLU and sums of rows, four floats, on any processor at a time. The text is in rows_body.h; registry.c lists the result. */
 #include "fast/tiled.h"
 
 #if !defined(MOE_DOUBLE)

@@ -6,7 +6,7 @@
  *
  * q and k come from rope.c, already rotated. The product with W_o follows, in forward.c.
  * One task is one sequence and one key head: it owns its slice of scratch and, in backward, its slice of d_k and d_v, so no two threads share an output.
- * The loops are written as "a row plus multiples of rows", because along such a row each element's sum keeps its order whatever the vector width.
+ * Its loops are "a row plus multiples of rows" (rows.c of src/moe): along such a row each element's sum keeps its order whatever the vector width.
  */
 #include "model/lanes.h"
 #include "model/model.h"
@@ -14,41 +14,12 @@
 #include <math.h>
 #include <string.h>
 
-/* y (n) += Σ_r a[r·a_step] · x[r·x_step ..][n], in the order of r. Four rows at a time: y is loaded and stored a quarter as often. */
-static void add_rows(real *restrict y, const real *restrict a, size_t a_step, const real *restrict x, size_t x_step, size_t rows, size_t n) {
-    size_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
-        const real *a_r = a + r * a_step, *x0 = x + r * x_step, *x1 = x0 + x_step, *x2 = x1 + x_step, *x3 = x2 + x_step;
-        const real a0 = a_r[0], a1 = a_r[a_step], a2 = a_r[2 * a_step], a3 = a_r[3 * a_step];
-#pragma omp simd
-        for (size_t i = 0; i < n; i++) y[i] = (((y[i] + a0 * x0[i]) + a1 * x1[i]) + a2 * x2[i]) + a3 * x3[i];
-    }
-    for (; r < rows; r++) {
-        const real *x_r = x + r * x_step, a_r = a[r * a_step];
-#pragma omp simd
-        for (size_t i = 0; i < n; i++) y[i] += a_r * x_r[i];
-    }
-}
-
 /* columns (h,rows) = x (rows,h; rows x_step apart) transposed: then the products of one query with all keys are a sum of h long rows. */
 static void transpose(real *columns, const real *x, size_t x_step, size_t rows, size_t head_dim) {
     for (size_t r = 0; r < rows; r++) {
         const real *x_r = x + r * x_step;
         for (size_t d = 0; d < head_dim; d++) columns[d * rows + r] = x_r[d];
     }
-}
-
-/* p (count), in place: softmax of scale · p. The largest is subtracted, so exp cannot overflow. */
-static void softmax_scaled(real *p, size_t count, real scale) {
-    real largest = p[0];
-    for (size_t j = 1; j < count; j++) largest = p[j] > largest ? p[j] : largest;
-    real lane[LANES] = {0};
-    for (size_t j = 0; j < count; j++) {
-        p[j] = REALF(exp)(scale * (p[j] - largest));
-        lane[j % LANES] += p[j];
-    }
-    const real inverse = (real)1 / lanes_total(lane);
-    for (size_t j = 0; j < count; j++) p[j] *= inverse;
 }
 
 typedef struct {
@@ -63,10 +34,11 @@ static void head_forward(real *out, real *att, real *row, const real *q, const r
         const size_t seen = s->past + n + 1;
         real *p = att != NULL ? att + n * s->positions : row, *out_n = out + n * q_step;
         memset(p, 0, (att != NULL ? s->positions : seen) * sizeof *p); /* the future keeps probability 0 */
-        add_rows(p, q + n * q_step, 1, keys_by_dim, seen_most, h, seen);
-        softmax_scaled(p, seen, scale);
+        rows_active.add_rows(p, q + n * q_step, 1, keys_by_dim, seen_most, h, seen);
+        for (size_t j = 0; j < seen; j++) p[j] *= scale;
+        rows_active.softmax(p, p, seen);
         memset(out_n, 0, h * sizeof *out_n);
-        add_rows(out_n, p, 1, v, v_step, seen, h);
+        rows_active.add_rows(out_n, p, 1, v, v_step, seen, h);
     }
 }
 
@@ -106,7 +78,7 @@ static void scores_backward(real *d_scores, const real *d_out, const real *att, 
         const real *p = att + n * positions;
         real *d_n = d_scores + n * positions;
         memset(d_n, 0, seen * sizeof *d_n);
-        add_rows(d_n, d_out + n * q_step, 1, values_by_dim, positions, h, seen);
+        rows_active.add_rows(d_n, d_out + n * q_step, 1, values_by_dim, positions, h, seen);
         const real mean = dot(p, d_n, seen);
 #pragma omp simd
         for (size_t j = 0; j < seen; j++) d_n[j] = p[j] * (d_n[j] - mean) * scale;
@@ -121,12 +93,12 @@ static void head_backward(real *d_q, real *d_k, real *d_v, real *d_scores, const
     for (size_t n = 0; n < positions; n++) {
         real *d_q_n = d_q + n * q_step;
         memset(d_q_n, 0, h * sizeof *d_q_n);
-        add_rows(d_q_n, d_scores + n * positions, 1, k, k_step, n + 1, h);
+        rows_active.add_rows(d_q_n, d_scores + n * positions, 1, k, k_step, n + 1, h);
     }
     for (size_t j = 0; j < positions; j++) { /* key j was seen by queries j .. N-1: a column of the triangle */
         const size_t seen_by = positions - j, diagonal = j * positions + j;
-        add_rows(d_k + j * k_step, d_scores + diagonal, positions, q + j * q_step, q_step, seen_by, h);
-        add_rows(d_v + j * k_step, att + diagonal, positions, d_out + j * q_step, q_step, seen_by, h);
+        rows_active.add_rows(d_k + j * k_step, d_scores + diagonal, positions, q + j * q_step, q_step, seen_by, h);
+        rows_active.add_rows(d_v + j * k_step, att + diagonal, positions, d_out + j * q_step, q_step, seen_by, h);
     }
 }
 

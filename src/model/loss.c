@@ -7,24 +7,26 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
-/* −log p of one row; d (V) receives exp(logit − largest), which becomes the gradient once the sum is known. d may be the row itself. */
-static double row_loss(real *d, const real *logits, int32_t target, size_t vocab, double scale) {
-    real largest = logits[0];
-    for (size_t v = 1; v < vocab; v++) largest = logits[v] > largest ? logits[v] : largest;
-    const double of_target = (double)logits[target] - (double)largest;
-    double sum = 0.0;
-    for (size_t v = 0; v < vocab; v++) {
-        const real power = REALF(exp)(logits[v] - largest);
-        sum += (double)power;
-        if (d != NULL) d[v] = power;
-    }
-    if (d != NULL) {
-        const real factor = (real)(scale / sum);
-        for (size_t v = 0; v < vocab; v++) d[v] *= factor;
-        d[target] -= (real)scale;
-    }
-    return log(sum) - of_target;
+/* −log p of one row from its probabilities p (V), which become the gradient. The sum of exponentials is 1/p of the largest logit; through it the loss
+ * stays finite where p(target) rounds to 0. p may be the row of logits itself. */
+static double row_loss_and_gradient(real *p, const real *logits, int32_t target, size_t vocab, double scale) {
+    size_t largest = 0;
+    for (size_t v = 1; v < vocab; v++) largest = logits[v] > logits[largest] ? v : largest;
+    const double below_largest = (double)logits[largest] - (double)logits[target];
+    rows_active.softmax(p, logits, vocab);
+    const double loss = below_largest - log((double)p[largest]);
+    for (size_t v = 0; v < vocab; v++) p[v] *= (real)scale;
+    p[target] -= (real)scale;
+    return loss;
+}
+
+static double row_loss(const real *logits, int32_t target, size_t vocab) {
+    double largest = (double)logits[0], sum = 0.0;
+    for (size_t v = 1; v < vocab; v++) largest = (double)logits[v] > largest ? (double)logits[v] : largest;
+    for (size_t v = 0; v < vocab; v++) sum += exp((double)logits[v] - largest);
+    return log(sum) + largest - (double)logits[target];
 }
 
 static size_t count_targets(const int32_t *targets, size_t rows, size_t vocab) {
@@ -50,10 +52,12 @@ double cross_entropy(real *d_logits, const real *logits, const int32_t *targets,
             const size_t r = start + i;
             real *d = d_logits != NULL ? d_logits + r * vocab : NULL;
             losses[i] = 0.0;
-            if (targets[r] >= 0) {
-                losses[i] = row_loss(d, logits + r * vocab, targets[r], vocab, row_scale);
+            if (targets[r] < 0) {
+                if (d != NULL) memset(d, 0, vocab * sizeof *d);
             } else if (d != NULL) {
-                for (size_t v = 0; v < vocab; v++) d[v] = 0;
+                losses[i] = row_loss_and_gradient(d, logits + r * vocab, targets[r], vocab, row_scale);
+            } else {
+                losses[i] = row_loss(logits + r * vocab, targets[r], vocab);
             }
         }
         total += sum_values(losses, count);

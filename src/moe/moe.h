@@ -37,11 +37,13 @@ MatmulFn matmul_nt_reference, matmul_nn_reference, matmul_tn_reference;
 typedef struct { MatmulFn *nt, *nn, *tn; } MatmulSet;
 extern MatmulSet matmul_active; /* starts as the reference; set once, before threads start */
 
-/* ======== rows.c: the loops over a row that spend their time in exp; replaceable like the products ======== */
+/* ======== rows.c: the loops over a row that cost time, most of them in exp; replaceable like the products ======== */
 typedef struct {
     void (*softmax)(real *probs, const real *logits, size_t count);               /* in place allowed */
     void (*swiglu)(real *hidden, const real *gate, const real *up, size_t count); /* hidden = silu(gate) ⊙ up */
     void (*swiglu_backward)(real *d_up, real *d_gate, const real *d_hidden, const real *gate, const real *up, size_t count); /* d_up may be d_hidden */
+    /* y (count) += Σ_r a[r·a_step] · x_r, x_r = x + r·x_step (count), in the order of r: the same bits in every variant. Attention's inner loop. */
+    void (*add_rows)(real *y, const real *a, size_t a_step, const real *x, size_t x_step, size_t rows, size_t count);
 } RowSet;
 extern const RowSet rows_reference;
 extern RowSet rows_active; /* starts as the reference; set once, before threads start */

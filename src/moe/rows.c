@@ -1,4 +1,4 @@
-/* rows.c: softmax and SwiGLU of one row, forward and backward.
+/* rows.c: softmax and SwiGLU of one row, forward and backward; a row plus multiples of rows.
  *
  *   enters   a row of logits, or of gate and up projections
  *   leaves   probabilities, or what enters the down projection
@@ -35,5 +35,12 @@ static void swiglu_backward_row(real *d_up, real *d_gate, const real *d_hidden, 
     }
 }
 
-const RowSet rows_reference = {softmax_row, swiglu_row, swiglu_backward_row};
-RowSet rows_active = {softmax_row, swiglu_row, swiglu_backward_row};
+static void add_rows(real *y, const real *a, size_t a_step, const real *x, size_t x_step, size_t rows, size_t count) {
+    for (size_t r = 0; r < rows; r++) {
+        const real *x_r = x + r * x_step, a_r = a[r * a_step];
+        for (size_t i = 0; i < count; i++) y[i] += a_r * x_r[i];
+    }
+}
+
+const RowSet rows_reference = {softmax_row, swiglu_row, swiglu_backward_row, add_rows};
+RowSet rows_active = {softmax_row, swiglu_row, swiglu_backward_row, add_rows};
