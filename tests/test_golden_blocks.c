@@ -169,8 +169,7 @@ static void mixtral_rope(void **state) {
     gguf_close(&g);
 }
 
-static void mixtral_attention(void **state) {
-    (void)state;
+static void attention_check(bool keep) {
     Gguf g;
     golden_open(&g, "blocks.gguf");
     const size_t tokens = BATCH * POSITIONS, dim = golden_tensor(&g, "attention.x")->ne[0];
@@ -179,17 +178,23 @@ static void mixtral_attention(void **state) {
     real q[BATCH * POSITIONS * HEADS * HEAD_DIM], k[BATCH * POSITIONS * KV_HEADS * HEAD_DIM], v[BATCH * POSITIONS * KV_HEADS * HEAD_DIM];
     real att[BATCH * HEADS * POSITIONS * POSITIONS], out[BATCH * POSITIONS * HEADS * HEAD_DIM];
     real *y = calloc(tokens * dim, sizeof *y);
+    real *scratch = calloc(attention_scratch(BATCH, POSITIONS, KV_HEADS, HEAD_DIM), sizeof *scratch);
     matmul_nt(q, x, wq, tokens, HEADS * HEAD_DIM, dim, MATMUL_SET);
     matmul_nt(k, x, wk, tokens, KV_HEADS * HEAD_DIM, dim, MATMUL_SET);
     matmul_nt(v, x, wv, tokens, KV_HEADS * HEAD_DIM, dim, MATMUL_SET);
     rope_forward(q, BATCH, POSITIONS, HEADS, HEAD_DIM, 0, 10000.0);
     rope_forward(k, BATCH, POSITIONS, KV_HEADS, HEAD_DIM, 0, 10000.0);
-    attention_forward(out, att, q, k, v, BATCH, POSITIONS, 0, POSITIONS, HEADS, KV_HEADS, HEAD_DIM);
+    attention_forward(out, keep ? att : NULL, scratch, q, k, v, BATCH, POSITIONS, 0, POSITIONS, HEADS, KV_HEADS, HEAD_DIM);
     matmul_nt(y, out, wo, tokens, dim, HEADS * HEAD_DIM, MATMUL_SET);
     golden_near("attention.y", y, expected, tokens * dim, 2 * dim + HEAD_DIM + POSITIONS + HEADS * HEAD_DIM);
-    real *all[] = {x, wq, wk, wv, wo, expected, y};
+    real *all[] = {x, wq, wk, wv, wo, expected, y, scratch};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     gguf_close(&g);
+}
+static void mixtral_attention(void **state) {
+    (void)state;
+    attention_check(true); /* as training runs it */
+    attention_check(false); /* as generation runs it */
 }
 
 int main(void) {
