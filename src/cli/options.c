@@ -161,32 +161,35 @@ static Status read_value(const Option *row, const char *flag, const char *value,
 
 /* ---- help ---- */
 
-static void print_default(const Option *row) {
-    if (row->kind == OPT_SIZE && *(const size_t *)row->value != SIZE_MAX) printf(" (default %zu)", *(const size_t *)row->value);
-    if (row->kind == OPT_SEED) printf(" (default %" PRIu64 ")", *(const uint64_t *)row->value);
-    if (row->kind == OPT_NUMBER && !isnan(*(const double *)row->value)) printf(" (default %g)", *(const double *)row->value);
+static void describe_default(const Option *row, FILE *to) {
     const bool text = row->kind == OPT_TEXT || row->kind == OPT_CHOICE;
-    if (text && *(const char *const *)row->value != NULL) printf(" (default %s)", *(const char *const *)row->value);
+    if (row->kind == OPT_SIZE && *(const size_t *)row->value != SIZE_MAX) fprintf(to, " (default %zu)", *(const size_t *)row->value);
+    if (row->kind == OPT_SEED) fprintf(to, " (default %" PRIu64 ")", *(const uint64_t *)row->value);
+    if (row->kind == OPT_NUMBER && !isnan(*(const double *)row->value)) fprintf(to, " (default %g)", *(const double *)row->value);
+    if (text && *(const char *const *)row->value != NULL) fprintf(to, " (default %s)", *(const char *const *)row->value);
 }
 
-/* Words of `text` from column `at` on, broken before HELP_WIDTH; the next line starts under the first. */
-static size_t print_wrapped(const char *text, size_t at) {
-    for (const char *word = text; *word != '\0';) {
+static void describe_choices(const Option *row, FILE *to, const char *before, const char *between) {
+    if (row->kind != OPT_CHOICE) return;
+    for (const char *const *choice = row->choices; *choice != NULL; choice++) fprintf(to, "%s%s", choice == row->choices ? before : between, *choice);
+}
+
+/* Words between blanks, broken before HELP_WIDTH; a further line starts under the first, at HELP_INDENT. */
+static void print_wrapped(const char *text) {
+    size_t at = HELP_INDENT;
+    for (const char *word = text + strspn(text, " "); *word != '\0'; word += strspn(word, " ")) {
         const size_t length = strcspn(word, " ");
-        if (at + length > HELP_WIDTH && at > HELP_INDENT) {
+        const bool first = at == HELP_INDENT;
+        if (!first && at + 1 + length > HELP_WIDTH) {
             printf("\n%*s", HELP_INDENT, "");
             at = HELP_INDENT;
+        } else if (!first) {
+            at += (size_t)printf(" ");
         }
-        printf("%.*s", (int)length, word);
-        at += length;
+        at += (size_t)printf("%.*s", (int)length, word);
         word += length;
-        if (*word == ' ') {
-            putchar(' ');
-            at++;
-            word++;
-        }
     }
-    return at;
+    putchar('\n');
 }
 
 static void print_option(const Option *row) {
@@ -199,14 +202,15 @@ static void print_option(const Option *row) {
     snprintf(left, sizeof left, "  %s%s%s", names, row->kind == OPT_FLAG ? "" : " ", row->kind == OPT_FLAG ? "" : row->argument);
     printf("%-*s", HELP_INDENT, left);
     if (strlen(left) >= HELP_INDENT) printf("\n%*s", HELP_INDENT, "");
-    size_t at = print_wrapped(row->help, HELP_INDENT);
-    for (const char *const *choice = row->kind == OPT_CHOICE ? row->choices : NULL; choice != NULL && *choice != NULL; choice++) {
-        char item[NAME_MAX_BYTES + 2];
-        snprintf(item, sizeof item, "%s%s", choice == row->choices ? ": " : ", ", *choice);
-        at = print_wrapped(item, at);
+    char text[1024] = "";
+    FILE *to = fmemopen(text, sizeof text - 1, "w");
+    if (to != NULL) {
+        fputs(row->help, to);
+        describe_choices(row, to, ": ", ", ");
+        describe_default(row, to);
+        fclose(to);
     }
-    print_default(row);
-    putchar('\n');
+    print_wrapped(text);
 }
 
 static void print_help(const Command *command, const Option *table) {
@@ -218,9 +222,7 @@ static void print_help(const Command *command, const Option *table) {
 static void print_table(const Option *table) {
     for (const Option *row = table; row->name != NULL; row++) {
         printf("%s\t%s\t", row->name, row->kind == OPT_FLAG ? "" : row->argument);
-        for (const char *const *choice = row->kind == OPT_CHOICE ? row->choices : NULL; choice != NULL && *choice != NULL; choice++) {
-            printf("%s%s", choice == row->choices ? "" : " ", *choice);
-        }
+        describe_choices(row, stdout, "", " ");
         printf("\t%s\n", row->help);
     }
     printf("--help\t\t\tthis text\n");
