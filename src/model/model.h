@@ -127,6 +127,8 @@ typedef struct { Gguf gguf; Model model; Tokenizer tokenizer; bool has_tokenizer
 Status model_shipped_path(char *out, size_t out_bytes, Fault *f); /* where that is; it can be opened */
 Status loaded_open(Loaded *l, const char *path, size_t experts_used, Fault *f);
 void loaded_close(Loaded *l);
+/* Ids from outside, before they index the embedding: a Fault names the first that is out of range, or that there are none. */
+Status model_check_tokens(const Model *m, const int32_t *tokens, size_t count, Fault *f);
 /* One forward over the tokens, recorded. The trace is filled with provenance, tokens and counters. */
 Status model_trace(Trace *trace, const Loaded *l, const int32_t *tokens, size_t count, const char *prompt, unsigned detail, Fault *f);
 
