@@ -117,6 +117,8 @@ $(BUILD)/completions/moe.bash: tools/completions.sh $(BUILD)/moe
 	$(Q)mkdir -p $(@D) && sh tools/completions.sh $(BUILD)/moe $(@D)
 
 # ---- tests ----
+# A thread that waits sleeps instead of spinning: on a busy machine spinning costs several times the work.
+export OMP_WAIT_POLICY ?= passive
 $(OBJ)/%.o: tests/%.c $(OBJ)/flags
 	$(compile) -c -o $@ $<
 $(DOUBLE_TESTS:%=%.o): $(OBJ)/%.o: tests/%.c $(OBJ)/flags

@@ -51,8 +51,8 @@ for command in $commands; do
     for flag in $("$moe" "$command" --help=table | cut -f 1 | tr , ' '); do
         grep -qE -e "[ ']$flag " "$work/made/moe.bash" || lacking="$lacking bash:$command:$flag"
         grep -qF -e "'$flag[" "$work/made/_moe" || lacking="$lacking zsh:$command:$flag"
-        grep -E -e "from $command'" "$work/made/moe.fish" | grep -qE -e "-[ls] $(echo "$flag" | sed 's/^-*//') " || lacking="$lacking fish:$command:$flag"
-        grep -qF -e "$(echo "$flag" | sed 's/-/\\-/g')" "$work/made/moe.1" || lacking="$lacking manual:$command:$flag"
+        grep -E -e "from $command'" "$work/made/moe.fish" | grep -qE -e "-[ls] $(printf '%s\n' "$flag" | sed 's/^-*//') " || lacking="$lacking fish:$command:$flag"
+        grep -qF -e "$(printf '%s\n' "$flag" | sed 's/-/\\-/g')" "$work/made/moe.1" || lacking="$lacking manual:$command:$flag"
     done
 done
 same 'completions and manual know every flag' "$lacking" ''

@@ -36,7 +36,7 @@ static Status parse(Values *v, Fault *f, char **words) {
         {"--temperature", OPT_NUMBER, &v->rate, 0, 10, .argument = "T", .help = "a rate"},
         {"--text", OPT_TEXT, &v->text, .argument = "TEXT", .help = "a text"},
         {"--rule", OPT_CHOICE, &v->rule, .choices = rules, .argument = "RULE", .help = "a rule"},
-        {NULL},
+        {0},
     };
     int argc = 0;
     while (words[argc] != NULL) argc++;
@@ -100,7 +100,7 @@ static void faults_name_flag_expected_found_nearest(void **state) {
 
 static void words_after_two_dashes(void **state) {
     (void)state;
-    const Option table[] = {{NULL}};
+    const Option table[] = {{0}};
     const char *found[2];
     size_t count = 2;
     bool done = true;

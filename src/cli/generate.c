@@ -86,7 +86,7 @@ static int32_t writer_next(Writer *w, const SampleOptions *options, Rng *rng, bo
     if (more && w->kv.filled < w->context) {
         writer_read(w, 1);
     } else if (more) {
-        if (!w->forgot) fprintf(stderr, "\nmoe generate: the context of %zu tokens is full: going on from the newest half\n", w->context);
+        if (!w->forgot) fprintf(stderr, "moe generate: the context of %zu tokens is full: going on from the newest half\n", w->context);
         w->forgot = true;
         w->kv.filled = 0;
         writer_read(w, w->context - w->context / 2);
@@ -198,7 +198,7 @@ int cmd_generate(int argc, char **argv) {
         {"--experts-used", OPT_SIZE, &asked.experts_used, 0, 1e6, .argument = "K", .help = "experts per token; 0: as the file says"},
         {"--model", OPT_TEXT, &asked.model_path, .argument = "FILE", .help = "a GGUF; without it, the shipped model"},
         {"--json", OPT_FLAG, &asked.json, .help = "one JSON document on standard output"},
-        {NULL},
+        {0},
     };
     Fault f = {""};
     bool done = false;

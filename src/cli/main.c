@@ -1,6 +1,7 @@
 /* main.c: the `moe` command. Enters: argv. Leaves: an exit code, 0 done, 1 the work failed, 2 wrong usage.
  * The table below is the list of subcommands; help, completions and the nearest-name hints walk it. Only this file ends the program. */
 #include "cli/cli.h"
+#include "fast/registry.h"
 
 #include <errno.h>
 #include <string.h>
@@ -70,6 +71,7 @@ static int run(int argc, char **argv) {
     if (help && argc < 3) return print_commands();
     const Command *command = command_find(help ? argv[2] : word);
     if (command == NULL) return unknown_command(help ? argv[2] : word);
+    (void)fast_use(isa_best(), NULL); /* a command with --isa chooses again */
     if (!help) return command->run(argc - 1, argv + 1);
     char name[32], flag[] = "--help", *words[] = {name, flag, NULL};
     snprintf(name, sizeof name, "%s", command->name);
