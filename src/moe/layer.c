@@ -31,12 +31,20 @@ static Status check_counts(const MoeConfig *c, Fault *f) {
     return STATUS_OK;
 }
 
-static bool weights_fit(const MoeConfig *c) {
-    size_t one = 0, all = 0;
-    const size_t most = c->experts > c->shared_experts ? c->experts : c->shared_experts;
-    return size_mul(&one, c->model_dim, c->expert_dim) && size_mul(&all, one, most) && size_mul(&all, all, 4 * sizeof(real)) &&
-           size_mul(&one, c->model_dim, c->router_hidden) && size_mul(&one, one, sizeof(real)) && size_mul(&one, c->experts, c->router_hidden) &&
-           size_mul(&one, one, sizeof(real));
+/* Four arrays of count·rows·columns scalars (weight, gradient, two moments) must have a size. */
+static bool fits(size_t count, size_t rows, size_t columns) {
+    size_t size = 0;
+    return size_mul(&size, count, rows) && size_mul(&size, size, columns) && size_mul(&size, size, 4 * sizeof(real));
+}
+
+static Status check_sizes(const MoeConfig *c, Fault *f) {
+    const size_t D = c->model_dim, F = c->expert_dim, widest = D > c->experts ? D : c->experts;
+    if (!fits(c->experts, D, F)) return fault(f, STATUS_USAGE, "experts: %zu of %zu x %zu do not fit an address", c->experts, D, F);
+    if (!fits(c->shared_experts, D, F))
+        return fault(f, STATUS_USAGE, "shared_experts: %zu of %zu x %zu do not fit an address", c->shared_experts, D, F);
+    if (!fits(1, c->router_hidden, widest))
+        return fault(f, STATUS_USAGE, "router_hidden: %zu x %zu does not fit an address", c->router_hidden, widest);
+    return STATUS_OK;
 }
 
 Status moe_config_check(const MoeConfig *c, Fault *f) {
@@ -53,8 +61,7 @@ Status moe_config_check(const MoeConfig *c, Fault *f) {
     for (size_t i = 0; i < sizeof factors / sizeof *factors; i++)
         if (!(factors[i].value >= 0) || isinf(factors[i].value))
             return fault(f, STATUS_USAGE, "%s: expected a finite number from 0 up, found %g", factors[i].name, factors[i].value);
-    if (!weights_fit(c)) return fault(f, STATUS_USAGE, "experts: %zu of %zu x %zu do not fit an address", c->experts, c->model_dim, c->expert_dim);
-    return STATUS_OK;
+    return check_sizes(c, f);
 }
 
 /* ---- memory: one walk that measures and takes, so the two cannot disagree ---- */
