@@ -27,7 +27,7 @@ train() { # run's name, further flags; takes the place of the (sub)shell, so tha
     run=$1
     shift
     mkdir -p "$work/$run"
-    exec "$moe" train --text "$work/text.txt" --out "$work/$run/model.gguf" --log "$work/$run/log.csv" --steps 60 --layers 2 --dim 32 --experts 4 --context 32 \
+    exec "$moe" train --text "$work/text.txt" --out "$work/$run/model.gguf" --log "$work/$run/log.csv" --steps 120 --layers 2 --dim 32 --experts 4 --context 32 \
         --batch 4 --vocab 300 --log-every 1 --validate-every 7 --rule noisy-topk --threads 1 "$@"
 }
 same_log() { # all columns but the speed
@@ -54,12 +54,16 @@ leftovers=$(find "$work/killed" -name '*.part' -o -name '*.checkpoint')
 check "no half-written file is left${leftovers:+: $leftovers}" [ -z "$leftovers" ]
 
 stopped_by() { # SIGNAL, expected exit code: a run stopped by it after its first steps, then finished
-    (train "$1" --save-every 1000) >/dev/null 2>"$work/err" &
-    process=$!
-    while kill -0 $process && ! grep -q '^step' "$work/err"; do sleep 0.02; done
-    kill -"$1" $process
-    wait $process
-    code=$?
+    code=0 tries=0
+    while [ $code -eq 0 ] && [ $tries -lt 5 ]; do # 0: it was done before the signal came
+        (train "$1" --save-every 1000 --fresh) >/dev/null 2>"$work/err" &
+        process=$!
+        while kill -0 $process && ! grep -q '^step' "$work/err"; do sleep 0.01; done
+        kill -"$1" $process
+        wait $process
+        code=$?
+        tries=$((tries + 1))
+    done
     [ $code -eq "$2" ] && grep -q 'the same command goes on' "$work/err" && [ -e "$work/$1/model.gguf.checkpoint" ] && (train "$1" --resume) &&
         cmp -s "$work/whole/model.gguf" "$work/$1/model.gguf" && same_log whole "$1"
 }
