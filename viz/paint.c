@@ -127,7 +127,28 @@ static void fill_rect(cairo_t *cr, const DrawItem *it) {
     cairo_pattern_destroy(fade);
 }
 
+/* Opaque cells with whole edges are a grid's bulk (a heatmap has thousands): written straight into the surface's memory. False where
+ * the surface is none of pixels (SVG, PDF) or the cell is clipped, so that cairo takes it. */
+static bool plot_cell(cairo_t *cr, const DrawItem *it) {
+    cairo_surface_t *surface = cairo_get_target(cr);
+    if (it->fill >> 24 != 0xff || cairo_surface_get_type(surface) != CAIRO_SURFACE_TYPE_IMAGE) return false;
+    double left, top, right, bottom;
+    cairo_clip_extents(cr, &left, &top, &right, &bottom);
+    const int x0 = (int)it->x, y0 = (int)it->y, x1 = (int)(it->x + it->w), y1 = (int)(it->y + it->h);
+    if (x0 < left || y0 < top || x1 > right || y1 > bottom) return false;
+    cairo_surface_flush(surface);
+    unsigned char *pixels = cairo_image_surface_get_data(surface);
+    const size_t stride_bytes = (size_t)cairo_image_surface_get_stride(surface);
+    for (int y = y0; y < y1; y++) {
+        uint32_t *row = (uint32_t *)(void *)(pixels + (size_t)y * stride_bytes);
+        for (int x = x0; x < x1; x++) row[x] = it->fill;
+    }
+    cairo_surface_mark_dirty_rectangle(surface, x0, y0, x1 - x0, y1 - y0);
+    return true;
+}
+
 static void paint_rect(cairo_t *cr, const DrawItem *it) {
+    if (it->crisp && !visible(it->stroke) && plot_cell(cr, it)) return;
     if (it->crisp) cairo_set_antialias(cr, CAIRO_ANTIALIAS_NONE);
     outline(cr, it);
     if (visible(it->fill) || it->gradient_y > 0) fill_rect(cr, it);
@@ -212,17 +233,13 @@ static Status paint_surface(cairo_surface_t *surface, const DrawList *list, Faul
     return status;
 }
 
+/* The scene's first item covers the window with an opaque colour, so every pixel is written and alpha stays 255. */
 Status paint_pixels(unsigned char *pixels, int width_px, int height_px, int stride_bytes, const DrawList *list, Fault *f) {
-    cairo_surface_t *surface = cairo_image_surface_create_for_data(pixels, CAIRO_FORMAT_RGB24, width_px, height_px, stride_bytes);
+    cairo_surface_t *surface = cairo_image_surface_create_for_data(pixels, CAIRO_FORMAT_ARGB32, width_px, height_px, stride_bytes);
     const Status status = paint_surface(surface, list, f);
     cairo_surface_flush(surface);
     cairo_surface_destroy(surface);
-    if (status != STATUS_OK) return status;
-    for (int y = 0; y < height_px; y++) { /* RGB24 leaves the fourth byte undefined; whoever reads ARGB wants it opaque */
-        uint32_t *row = (uint32_t *)(void *)(pixels + (size_t)y * (size_t)stride_bytes);
-        for (int x = 0; x < width_px; x++) row[x] |= 0xff000000u;
-    }
-    return STATUS_OK;
+    return status;
 }
 
 static cairo_status_t write_bytes(void *closure, const unsigned char *bytes, unsigned int count) {

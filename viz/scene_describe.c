@@ -169,6 +169,21 @@ static void narrate_load(Out *o, const Trace *t, const TraceLayer *layer) {
     add(o, ".");
 }
 
+static void narrate_sum(Out *o, const TraceLayer *layer, size_t token) {
+    const size_t K = layer->top_k;
+    size_t added = 0, full = 0;
+    add(o, "Their outputs are scaled and added: ");
+    for (size_t k = 0; k < K; k++) {
+        const size_t at = token * K + k;
+        full += layer->dropped[at] != 0;
+        if (layer->dropped[at] || ++added > 4) continue;
+        add(o, "%s%.2f × E%d", added > 1 ? " + " : "", layer->weights_norm[at], layer->topk[at]);
+    }
+    add(o, "%s", added > 4 ? " + …" : added == 0 ? "nothing" : "");
+    if (full > 0) add(o, "; %zu choice%s found a full expert and add%s nothing", full, full == 1 ? "" : "s", full == 1 ? "s" : "");
+    add(o, ".");
+}
+
 static void narrate_beat(Out *o, const Trace *t, const TraceLayer *layer, Beat beat, size_t token, const char *word, size_t number) {
     const size_t K = layer->top_k, E = layer->experts, first = K > 0 ? (size_t)layer->topk[token * K] : 0;
     switch (beat) {
@@ -195,14 +210,14 @@ static void narrate_beat(Out *o, const Trace *t, const TraceLayer *layer, Beat b
         add(o, "Only the chosen work on “%s”: %zu of %zu experts, %.3g%% of the dense layer's.", word, K, E, 100.0 * (double)K / (double)E);
         break;
     case BEAT_SUM:
-        add(o, "Their outputs are scaled and added: ");
-        for (size_t k = 0; k < K && k < 4; k++)
-            add(o, "%s%.2f × E%d", k ? " + " : "", layer->weights_norm[token * K + k], layer->topk[token * K + k]);
-        add(o, "%s.", K > 4 ? " + …" : "");
+        narrate_sum(o, layer, token);
         break;
     case BEAT_RESIDUAL:
-        add(o, "The sum (length %.2f) is added to what came in (length %.2f) and goes on to %s%.0zu.", layer->out_norm[token],
-            layer->residual_norm[token], number < t->layers ? "layer " : "the output", number < t->layers ? number + 1 : 0);
+        add(o, "The sum (length %.2f) is added to what came in (length %.2f) and goes on ", layer->out_norm[token], layer->residual_norm[token]);
+        if (number < t->layers)
+            add(o, "to layer %zu.", number + 1);
+        else
+            add(o, "to the output.");
         break;
     }
 }

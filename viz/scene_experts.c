@@ -9,9 +9,9 @@ Color expert_color(const Stage *s, size_t expert) { return s->layer->experts <= 
 
 Box expert_box(const Stage *s, Box grid, size_t expert) {
     const size_t E = s->layer->experts, columns = E <= 8 ? E : ROW_EXPERTS, rows = (E + columns - 1) / columns;
-    const double gap_x = E <= 8 ? 8 : 6, gap_y = E <= 32 ? 8 : E <= 128 ? 4 : 3;
+    const double gap_x = E <= 8 ? 8 : 6, gap_y = E <= 32 ? 8 : E <= 128 ? 4 : 2;
     const double w = (grid.w + gap_x) / (double)columns - gap_x, h = (grid.h + gap_y) / (double)rows - gap_y;
-    const double most = E <= 8 ? 150 : 92; /* cards do not grow without end on tall windows */
+    const double most = E <= 8 ? 210 : 110; /* cards do not grow without end on tall windows */
     return (Box){grid.x + (w + gap_x) * (double)(expert % columns), grid.y + (fmin(h, most) + gap_y) * (double)(expert / columns), w, fmin(h, most)};
 }
 
@@ -49,10 +49,15 @@ static void load_bar(Stage *s, Box b, const ExpertFacts *x, Color fill) {
 
 /* One square per slot: filled when served, the focus token's white, empty capacity outlined, overflow amber outlines. */
 static void slot_squares(Stage *s, Box b, const ExpertFacts *x) {
-    const double side = 7, gap = 2.5;
-    const int64_t columns = (int64_t)((b.w + gap) / (side + gap)), rows = (int64_t)((b.h + gap) / (side + gap));
-    const int64_t slots = x->load > x->capacity ? x->load : x->capacity;
-    if (columns < 1 || slots > columns * rows) return; /* the bar below tells it */
+    const double gap = 2.5;
+    const int64_t slots = x->load > x->capacity ? x->load : x->capacity, at_once = x->most; /* one size for all cards of the layer */
+    double side = 11;
+    int64_t columns = 0, rows = 0;
+    for (; side >= 5; side -= 1) {
+        columns = (int64_t)((b.w + gap) / (side + gap)), rows = (int64_t)((b.h + gap) / (side + gap));
+        if (columns * rows >= at_once) break;
+    }
+    if (side < 5) return; /* the bar below tells it */
     const int64_t shown = llround((double)x->load * s->on[BEAT_LOAD]);
     for (int64_t i = 0; i < slots; i++) {
         const Box cell = {b.x + (side + gap) * (double)(i % columns), b.y + (side + gap) * (double)(i / columns), side, side};
@@ -74,7 +79,8 @@ static void edge(Stage *s, Box b, double radius, const ExpertFacts *x) {
         for (int ring = 3; ring > 0; ring--)
             stage_frame(s, box_inset(b, -1.4 * ring), radius + 1.4 * ring, style_alpha(INK_WHITE, 0.13 * work), 1.6, -1);
     }
-    stage_frame(s, b, radius, style_alpha(x->focus_dropped ? INK_WARN : INK_WHITE, s->on[BEAT_CHOOSE]), 1.6, -1);
+    stage_frame(s, b, radius, style_alpha(x->focus_dropped ? style_mix(INK_WHITE, INK_WARN, s->on[BEAT_LOAD]) : INK_WHITE, s->on[BEAT_CHOOSE]), 1.6,
+                -1);
 }
 
 static void card(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
@@ -120,18 +126,17 @@ static void cell(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
     const double on = s->on[BEAT_LOAD], radius = fmin(4, b.h / 3);
     const Color heat = x->load > 0 ? style_mix(INK_CARD, style_load(s->v->palette, x->share), 0.62) : 0xff050608;
     const Color fill = style_mix(INK_CARD, heat, on);
-    const double size = fmin(11, b.h * 0.78);
+    const double size = fmin(11, b.h * 0.85);
     stage_rect(s, b, radius, fill, tag);
     snprintf(text, sizeof text, "%zu", x->expert);
     const bool lit = x->rank >= 0 && s->on[BEAT_CHOOSE] > 0;
     const Type type = {size, lit ? FONT_BOLD : FONT_REGULAR, lit ? INK_WHITE : x->load > 0 || on < 0.5 ? 0xffd5dae2 : INK_FAINT};
     const double y = b.y + b.h / 2 + size * 0.36;
-    stage_text(s, text, b.x + 6, y, type, ALIGN_LEFT, b.w - 8, tag);
-    if (size >= 9 && on > 0.5 && b.w > 44) {
-        snprintf(text, sizeof text, "%lld", (long long)x->load);
-        stage_text(s, text, b.x + b.w - 6, y, type_in((Type){size * 0.86, FONT_REGULAR, 0}, style_alpha(INK_WHITE, 0.62 * on)), ALIGN_RIGHT, b.w - 26,
-                   tag);
-    }
+    const double number_w = stage_text(s, text, b.x + 6, y, type, ALIGN_LEFT, b.w - 8, tag);
+    const Type small = {size * 0.86, FONT_REGULAR, style_alpha(INK_WHITE, 0.62 * on)};
+    snprintf(text, sizeof text, "%lld", (long long)x->load);
+    const double room = b.w - 6 - number_w - 6 - 6; /* the load goes in only whole, at a size one can read */
+    if (size >= 9 && on > 0.5 && stage_text_width(s, text, small) <= room) stage_text(s, text, b.x + b.w - 6, y, small, ALIGN_RIGHT, 0, tag);
     if (x->load > x->served && on > 0) stage_dot(s, b.x + b.w - 2.5, b.y + 2.5, 1.9, style_alpha(INK_WARN, on));
     edge(s, b, radius, x);
 }

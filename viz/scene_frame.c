@@ -53,7 +53,7 @@ static void title(Stage *s, double x, double right) {
     const double model_w = stage_text(s, t->model[0] != '\0' ? t->model : "no model", x, 28, type_body, ALIGN_LEFT, fmax(40, room * 0.45), tag);
     const double at = x + model_w + 14;
     const double w = t->layers > 0 ? stage_text(s, shape, at, 28, type_label, ALIGN_LEFT, fmax(1, room - model_w - 14), tag) : 0;
-    pill(s, at + w + 14, 12, source, t->layers == 0 ? INK_FAINT : simulated ? INK_WARN : INK_GOOD);
+    pill(s, at + w + 14, 12, source, t->layers == 0 ? INK_FAINT : simulated ? INK_NOTE : INK_GOOD);
 }
 
 void scene_header(Stage *s, Box b) {
@@ -89,7 +89,8 @@ static void play_button(Stage *s, double x, double y) {
 /* Every layer's stretch: a hairline at its start, its number where there is room, an amber dot where choices were dropped. */
 static void ticks(Stage *s, Box track, double length_ms) {
     const Trace *t = s->t;
-    double label_end = track.x - 100;
+    const double mean_w = track.w / (double)t->layers;
+    const size_t step = mean_w >= 34 ? 1 : (size_t)ceil(34 / mean_w); /* every so many layers carry their number, and the one shown */
     for (size_t l = 0; l < t->layers; l++) {
         const double x0 = track.x + track.w * timeline_start_ms(t, l, BEAT_LIFT) / length_ms;
         const double x1 = track.x + track.w * (timeline_rest_ms(t, l, BEAT_RESIDUAL) + 1) / length_ms;
@@ -104,9 +105,9 @@ static void ticks(Stage *s, Box track, double length_ms) {
         double w = stage_text_width(s, label, type_small);
         if (w + 8 > x1 - x0) snprintf(label, sizeof label, "L%zu", l + 1), w = stage_text_width(s, label, type_small);
         const double middle = (x0 + x1) / 2;
-        if (middle - w / 2 < label_end + 8 || middle + w / 2 > track.x + track.w) continue;
+        const bool beside = step > 1 && !here && fabs((double)l - (double)s->m.layer) * mean_w < 34;
+        if (!here && (l % step != 0 || beside)) continue;
         stage_text(s, label, middle, track.y + 24, type_in(type_small, here ? INK_TEXT : INK_FAINT), ALIGN_CENTER, 0, -1);
-        label_end = middle + w / 2;
     }
     if (t->layers > 0 && track.w / (double)t->layers > 8 * 7) { /* room for the beats of the layer that is shown */
         for (int b = 2; b <= BEATS && layer_is_moe(t, s->m.layer); b++) {

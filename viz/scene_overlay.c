@@ -27,7 +27,7 @@ static void tooltip(Stage *s, const DrawTag *tag, Box about) {
     scene_tooltip(text, sizeof text, tag, s->t, s->v);
     const size_t count = split(lines, 8, text);
     if (count == 0) return;
-    const double line_h = 18, most = fmin(560, s->width - 60);
+    const double line_h = 18, most = fmin(640, s->width - 60);
     double w = 0;
     for (size_t i = 0; i < count; i++) w = fmax(w, stage_text_width(s, lines[i], i == 0 ? type_head : type_label));
     w = fmin(w, most) + 28;
@@ -41,9 +41,9 @@ static void tooltip(Stage *s, const DrawTag *tag, Box about) {
         stage_text(s, lines[i], x + 14, y + 22 + line_h * (double)i, i == 0 ? type_head : type_in(type_label, 0xffc6ccd6), ALIGN_LEFT, w - 28, -1);
 }
 
-/* Small cells of the heatmap enlarged around the pointer: 11 × 5 with their numbers. */
-static void lens(Stage *s, const DrawTag *tag, Box about) {
-    if (about.w >= 20 && about.h >= 12) return;
+/* Small cells of the heatmap enlarged around the pointer: 11 × 5 with their numbers. Returns what a tooltip should keep clear of. */
+static Box lens(Stage *s, const DrawTag *tag, Box about) {
+    if (about.w >= 20 && about.h >= 12) return about;
     enum { COLUMNS = 11, ROWS = 5, CELL_W = 34, CELL_H = 22 };
     const double w = COLUMNS * CELL_W + 52, h = ROWS * CELL_H + 34;
     Box b = {about.x - w - 26, about.y - h / 2, w, h};
@@ -80,6 +80,7 @@ static void lens(Stage *s, const DrawTag *tag, Box about) {
             if (l == tag->layer && e == tag->expert) stage_frame(s, cell, 2, INK_WHITE, 1.6, -1);
         }
     }
+    return b;
 }
 
 static const DrawTag *find_pin(const Stage *s) {
@@ -95,8 +96,7 @@ static void point_at(Stage *s, const DrawTag *tag, Color color) {
                         tag->kind == TAG_TOKEN || tag->kind == TAG_BALANCE || tag->kind == TAG_OVERFLOW || tag->kind == TAG_HELP ||
                         tag->kind == TAG_PROMPT || tag->kind == TAG_SPEED;
     if (framed) stage_frame(s, b, fmin(6, fmin(b.w, b.h) / 3), color, 1.2, -1);
-    if (tag->kind == TAG_HEAT) lens(s, tag, b);
-    tooltip(s, tag, b);
+    tooltip(s, tag, tag->kind == TAG_HEAT ? lens(s, tag, b) : b);
 }
 
 /* ---- an opened expert: everyone who asked for it in this layer ---- */
@@ -207,7 +207,7 @@ static void help(Stage *s) {
     stage_rect(s, (Box){0, 0, s->width, s->height}, 0, 0xa8080a0d, -1);
     shadow_card(s, b);
     stage_text(s, "Keys", b.x + 28, b.y + 38, type_title, ALIGN_LEFT, 0, -1);
-    stage_text(s, "hover anything for its exact value and formula; click to pin it", b.x + 84, b.y + 38, type_label, ALIGN_LEFT, w - 110, -1);
+    stage_text(s, "hover anything for its exact value and formula; click to pin it", b.x + 96, b.y + 38, type_label, ALIGN_LEFT, w - 110, -1);
     for (size_t i = 0; i < count; i++) {
         const double x = b.x + 28 + 300 * (double)(i / half), y = b.y + 62 + 30 * (double)(i % half);
         const double key_w = fmax(28, stage_text_width(s, help_rows[i][0], type_label) + 16);

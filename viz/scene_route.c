@@ -7,21 +7,26 @@
 
 /* What the heights that bend get of the spare room: bars, arcs, experts. More rows of experts need more of it. */
 static void share_heights(double part[3], size_t experts) {
-    static const double parts[4][3] = {{0.28, 0.29, 0.43}, {0.26, 0.28, 0.46}, {0.19, 0.19, 0.62}, {0.13, 0.12, 0.75}};
-    const size_t row = experts <= 8 ? 0 : experts <= 32 ? 1 : experts <= 128 ? 2 : 3;
+    static const double parts[5][3] = {{0.28, 0.29, 0.43}, {0.26, 0.28, 0.46}, {0.20, 0.18, 0.62}, {0.16, 0.12, 0.72}, {0.06, 0.40, 0.54}};
+    const size_t row = experts == 0 ? 4 : experts <= 8 ? 0 : experts <= 32 ? 1 : experts <= 128 ? 2 : 3;
     memcpy(part, parts[row], sizeof parts[row]);
 }
 
+/* With many experts every unit of height counts: what the bars show is then said beside the title, not below it. */
+static bool one_line_title(const Stage *s) { return s->layer->experts > 32; }
+static double title_height(const Stage *s) { return one_line_title(s) ? 44 : 62; }
+
 static RouteLayout lay_out(const Stage *s, Box b) {
-    enum { PAD = 20, TITLE = 62, AXIS = 16, RAIL = 28, SUM = 104, GAPS = 22 };
+    enum { PAD = 20, AXIS = 16, RAIL = 28, SUM = 100, GAPS = 20 };
+    const double title_h = title_height(s);
     RouteLayout r = {.all = b};
     double part[3];
     share_heights(part, s->layer->experts);
-    const double spare = fmax(60, b.h - TITLE - AXIS - RAIL - SUM - GAPS);
+    const double spare = fmax(60, b.h - title_h - AXIS - RAIL - SUM - GAPS);
     const double x = b.x + PAD, w = b.w - 2 * PAD;
     double y = b.y;
-    r.title = (Box){x, y, w, TITLE};
-    r.bars = (Box){x, y += TITLE, w, spare * part[0]};
+    r.title = (Box){x, y, w, title_h};
+    r.bars = (Box){x, y += title_h, w, spare * part[0]};
     r.axis = (Box){x, y += r.bars.h, w, AXIS};
     r.rail = (Box){x, y += AXIS + 8, w, RAIL};
     r.arcs = (Box){x, y += RAIL, w, spare * part[1]};
@@ -53,14 +58,18 @@ static void title(Stage *s, const RouteLayout *r) {
     const double w = stage_text(s, text, r->title.x, r->title.y + 32, type_title, ALIGN_LEFT, 0, at);
     snprintf(text, sizeof text, "of %zu", s->t->layers);
     const double w2 = stage_text(s, text, r->title.x + w + 7, r->title.y + 32, type_in(type_body, INK_FAINT), ALIGN_LEFT, 0, at);
-    const double x = r->title.x + w + w2 + 24;
-    if (s->layer->experts > 0) stage_text(s, s->t->rule, x, r->title.y + 32, type_label, ALIGN_LEFT, r->title.x + r->title.w - 290 - x, -1);
+    const double x = r->title.x + w + w2 + 24, room = r->title.x + r->title.w - 290 - x;
     beat_pips(s, r->title);
     word_token(word, sizeof word, s->t, s->token);
     if (s->layer->experts > 0)
         snprintf(text, sizeof text, "router probabilities for “%s”", word);
     else
         snprintf(text, sizeof text, "a dense layer: no router, every token takes the same path");
+    if (one_line_title(s)) {
+        stage_text(s, text, x, r->title.y + 32, type_label, ALIGN_LEFT, room, -1);
+        return;
+    }
+    if (s->layer->experts > 0) stage_text(s, s->t->rule, x, r->title.y + 32, type_label, ALIGN_LEFT, room, -1);
     stage_text(s, text, r->title.x, r->title.y + 54, type_label, ALIGN_LEFT, r->title.w - 20, -1);
 }
 

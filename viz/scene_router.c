@@ -55,9 +55,10 @@ static void chosen_labels(Stage *s, const RouteLayout *r, double most) {
         char text[32];
         snprintf(text, sizeof text, "%.2f", p);
         const double w = stage_text_width(s, text, type_label), badge = cards ? 20 : 0;
-        if (s->on[BEAT_SCORE] > 0.3 && free_span(values, &value_count, (Span){x - w / 2 - badge, x + w / 2})) {
-            stage_text(s, text, x + badge / 2, top - 5, type_in(type_label, style_alpha(INK_TEXT, s->on[BEAT_SCORE])), ALIGN_CENTER, 0, -1);
-            if (cards && s->on[BEAT_CHOOSE] > 0) rank_badge(s, x - w / 2 - 2, top - 9, (int)k, s->on[BEAT_CHOOSE]);
+        const double inside = fmax(r->bars.x + w / 2, fmin(r->bars.x + r->bars.w - w / 2, x));
+        if (s->on[BEAT_SCORE] > 0.3 && free_span(values, &value_count, (Span){inside - w / 2 - badge, inside + w / 2})) {
+            stage_text(s, text, inside + badge / 2, top - 5, type_in(type_label, style_alpha(INK_TEXT, s->on[BEAT_SCORE])), ALIGN_CENTER, 0, -1);
+            if (cards && s->on[BEAT_CHOOSE] > 0) rank_badge(s, inside - w / 2 - 2, top - 9, (int)k, s->on[BEAT_CHOOSE]);
         }
         snprintf(text, sizeof text, "%zu", e);
         const double wn = stage_text_width(s, text, type_tiny);
@@ -83,6 +84,12 @@ static void one_bar(Stage *s, const RouteLayout *r, size_t e, double most) {
     if (h > 0.2) stage_rect(s, bar, fmin(4, bar.w / 4), style_alpha(fill, dim), at);
     if (cards && chosen && s->on[BEAT_CHOOSE] > 0) stage_frame(s, box_inset(bar, -2.5), 5, style_alpha(INK_WHITE, s->on[BEAT_CHOOSE]), 1.5, at);
     if (layer->experts > 32) return;
+    if (cards && !chosen && s->on[BEAT_SCORE] > 0.3) {
+        char value[32];
+        snprintf(value, sizeof value, "%.2f", p);
+        stage_text(s, value, slot.x + slot.w / 2, bar.y - 5, type_in(type_small, style_alpha(INK_FAINT, s->on[BEAT_SCORE])), ALIGN_CENTER, slot.w,
+                   at);
+    }
     char text[32];
     snprintf(text, sizeof text, cards ? "E%zu" : "%zu", e);
     const Type type = type_in(cards ? type_small : type_tiny, chosen ? style_mix(INK_FAINT, INK_TEXT, s->on[BEAT_CHOOSE]) : INK_FAINT);
@@ -112,29 +119,39 @@ static double focus_width(const Stage *s) {
     return fmax(44, fmin(150, stage_text_width(s, word, type_head)) + 28);
 }
 
+/* Tokens stand in order on the rail; the focus token takes the room of its chip, the others share the rest evenly. */
+static double rail_step(const Stage *s, const RouteLayout *r) { return (r->rail.w - focus_width(s) - 16) / fmax(1, (double)s->t->tokens - 1); }
+
 double route_node_x(const Stage *s, const RouteLayout *r, size_t token) {
-    const double w = focus_width(s), n = (double)s->t->tokens;
-    const double at = r->rail.x + r->rail.w * ((double)s->token + 0.5) / n;
-    const double focus = fmax(r->rail.x + w / 2, fmin(r->rail.x + r->rail.w - w / 2, at));
-    if (token == s->token) return focus;
-    const double before = token < s->token ? -1 : 1;
-    if (s->t->tokens > CHIP_TOKENS) return focus + before * (w / 2 + 26);
-    const double own = r->rail.x + r->rail.w * ((double)token + 0.5) / n; /* in order, and clear of the focus chip */
-    return before < 0 ? fmin(own, focus - w / 2 - 12) : fmax(own, focus + w / 2 + 12);
+    const double w = focus_width(s);
+    if (s->t->tokens > CHIP_TOKENS) { /* only the neighbours are shown, beside the chip */
+        const double at = r->rail.x + (r->rail.w - w - 80) * ((double)s->token + 0.5) / (double)s->t->tokens + 40 + w / 2;
+        return token == s->token ? at : token < s->token ? at - w / 2 - 26 : at + w / 2 + 26;
+    }
+    const double step = rail_step(s, r), focus_x = r->rail.x + step * (double)s->token;
+    if (token < s->token) return r->rail.x + step * ((double)token + 0.5);
+    if (token > s->token) return focus_x + w + 16 + step * ((double)(token - s->token) - 0.5);
+    return focus_x + 8 + w / 2;
+}
+
+/* The other tokens: a dot where their arcs leave, their word above it where there is room. */
+static void rail_nodes(Stage *s, const RouteLayout *r) {
+    const double y = r->rail.y + r->rail.h, room = (s->t->tokens <= CHIP_TOKENS ? rail_step(s, r) : 0) - 8;
+    for (size_t i = 0; i < s->t->tokens; i++) {
+        if (i == s->token || (s->t->tokens > CHIP_TOKENS && !neighbour(s, i))) continue;
+        const double x = route_node_x(s, r, i);
+        DrawTag tag = tag_of(TAG_TOKEN);
+        tag.token = (int32_t)i;
+        const int32_t at = stage_tag(s, (Box){x - 7, y - 14, 14, 16}, tag);
+        stage_dot(s, x, y - 4, 3, 0xff4a5462);
+        char word[WORD_BYTES];
+        word_token(word, sizeof word, s->t, i);
+        if (room > 30) stage_text(s, word, x, y - 12, type_small, ALIGN_CENTER, room, at);
+    }
 }
 
 void route_rail(Stage *s, const RouteLayout *r) {
-    const double y = r->rail.y + r->rail.h;
-    for (size_t i = 0; i < s->t->tokens; i++) {
-        const bool drawn = s->t->tokens <= CHIP_TOKENS || neighbour(s, i);
-        if (!drawn || i == s->token) continue;
-        const double x = route_node_x(s, r, i);
-        if (x < r->rail.x || x > r->rail.x + r->rail.w) continue;
-        DrawTag tag = tag_of(TAG_TOKEN);
-        tag.token = (int32_t)i;
-        stage_tag(s, (Box){x - 7, y - 14, 14, 16}, tag);
-        stage_dot(s, x, y - 5, 3.4, 0xff4a5462);
-    }
+    rail_nodes(s, r);
     const double w = focus_width(s), lift = s->v->reduced_motion ? 1 : s->on[BEAT_LIFT];
     const Box b = {route_node_x(s, r, s->token) - w / 2, r->rail.y - 10 * (1 - lift), w, r->rail.h};
     DrawTag tag = tag_of(TAG_TOKEN);

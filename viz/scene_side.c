@@ -47,14 +47,20 @@ void side_counters(Stage *s, Box b) {
     DrawTag tag = tag_of(TAG_COUNTER);
     tag.index = 3;
     const int32_t at = stage_tag(s, (Box){x, b.y + 142, w, 30}, tag);
-    snprintf(text, sizeof text, "so far: %lld expert runs", (long long)runs);
+    word_count(value, sizeof value, runs);
+    snprintf(text, sizeof text, "so far: %s expert runs", value);
     stage_text(s, text, x, b.y + 157, type_in(type_label, INK_TEXT), ALIGN_LEFT, w * 0.5, at);
-    snprintf(text, sizeof text, "dense would take %lld", (long long)dense);
+    word_count(value, sizeof value, dense);
+    snprintf(text, sizeof text, "dense would take %s", value);
     stage_text(s, text, x + w, b.y + 157, type_label, ALIGN_RIGHT, w * 0.48, at);
-    snprintf(text, sizeof text, "%lld of %lld experts touched", (long long)c.touched, (long long)c.resident);
-    stage_text(s, text, x, b.y + 173, type_label, ALIGN_LEFT, w * 0.5, at);
-    snprintf(text, sizeof text, c.dropped > 0 ? "%lld choices dropped" : "nothing dropped", (long long)c.dropped);
-    stage_text(s, text, x + w, b.y + 173, type_label, ALIGN_RIGHT, w * 0.48, at);
+    word_count(value, sizeof value, c.touched);
+    word_count(other, sizeof other, c.resident);
+    snprintf(text, sizeof text, "%s of %s experts touched", value, other);
+    stage_text(s, text, x, b.y + 173, type_label, ALIGN_LEFT, w * 0.56, at);
+    word_count(value, sizeof value, c.dropped);
+    snprintf(text, sizeof text, "%s", "nothing dropped");
+    if (c.dropped > 0) snprintf(text, sizeof text, "%s choices dropped", value);
+    stage_text(s, text, x + w, b.y + 173, type_label, ALIGN_RIGHT, w * 0.42, at);
 }
 
 /* ---- the heatmap ---- */
@@ -124,7 +130,7 @@ static void heat_axes(Stage *s, Box cells, double row_h) {
     const size_t every = row_h >= 13 ? 1 : (size_t)ceil(26 / row_h);
     for (size_t l = 0; l < layers; l++) {
         if (l % every != 0 && l != s->m.layer) continue;
-        const bool here = l == s->m.layer, crowded = !here && row_h * fabs((double)l - (double)s->m.layer) < 12;
+        const bool here = l == s->m.layer, crowded = !here && row_h * fabs((double)l - (double)s->m.layer) < 14;
         if (crowded) continue;
         snprintf(text, sizeof text, "L%zu", l + 1);
         stage_text(s, text, cells.x - 9, cells.y + row_h * ((double)l + 0.5) + 3.6, type_in(type_small, here ? INK_TEXT : INK_FAINT), ALIGN_RIGHT, 38,

@@ -24,7 +24,7 @@ static void add(Out *o, const char *format, ...) {
     o->room -= used;
 }
 
-enum { TERMS = 6 }; /* terms of a sum that are written out */
+enum { TERMS = 8 }; /* terms of a sum that are written out */
 
 /* "e^1.31 + e^0.82 + … 6 smaller" over ids (count), largest first. */
 static void add_powers(Out *o, const float *logits, const int32_t *ids, size_t count) {

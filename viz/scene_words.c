@@ -49,6 +49,17 @@ static void with_prefix(char *out, size_t room, double value, const char *unit) 
 
 void word_flops(char *out, size_t room, double flops) { with_prefix(out, room, flops, "FLOP"); }
 void word_bytes(char *out, size_t room, double bytes) { with_prefix(out, room, bytes, "B"); }
+void word_count(char *out, size_t room, int64_t count) {
+    char digits[32];
+    const int length = snprintf(digits, sizeof digits, "%lld", (long long)count);
+    size_t used = 0;
+    for (int i = 0; i < length && used + 2 < room; i++) {
+        if (i > 0 && (length - i) % 3 == 0 && digits[i - 1] != '-') out[used++] = ',';
+        out[used++] = digits[i];
+    }
+    out[used] = '\0';
+}
+
 void word_times(char *out, size_t room, double factor) { snprintf(out, room, factor >= 99.5 ? "%.0f×" : "%.1f×", factor); }
 
 int choice_rank(const TraceLayer *layer, size_t token, size_t expert) {

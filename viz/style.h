@@ -14,7 +14,8 @@
 #define INK_SOFT 0xffaab2bfu   /* labels */
 #define INK_FAINT 0xff717a88u  /* axes and hints */
 #define INK_WHITE 0xffffffffu
-#define INK_WARN 0xffe69f00u   /* overflow */
+#define INK_WARN 0xfff2606eu   /* overflow and drops: no expert has it */
+#define INK_NOTE 0xffe69f00u   /* simulated */
 #define INK_GOOD 0xff009e73u   /* sparse */
 #define INK_DENSE 0xffd55e00u  /* dense */
 
