@@ -37,7 +37,7 @@ for test in "$@"; do
     printf '%-32s %4d passed%s%s %d.%d s\n' "$(basename "$test")" "$ok" "$([ "$bad" -gt 0 ] && printf ', %d FAILED%s' "$bad" "$why")" \
         "$([ "$skip" -gt 0 ] && printf ', %d skipped' "$skip")" $((ms / 1000)) $((ms % 1000 / 100))
     grep '^SKIP' "$log" | sed 's/^/    /'
-    if [ "$bad" -gt 0 ]; then grep -v '^\[ *\(RUN\|OK\) *\]' "$log" | tail -40 | sed 's/^/    /'; fi
+    if [ "$bad" -gt 0 ]; then grep -v -e '^\[ *\(RUN\|OK\) *\]' -e '^ok ' "$log" | tail -40 | sed 's/^/    /'; fi
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
 done
 [ $skipped -gt 0 ] && echo "$skipped skipped, each with its reason above"

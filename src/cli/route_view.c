@@ -64,8 +64,14 @@ static const char *short_number(char out[16], double x) {
 
 static void show_token(const View *v, size_t token) {
     char text[128], shown[256] = "";
-    text_printable(text, sizeof text, v->t->token_text[token], v->t->token_bytes[token]);
+    const char *bytes = v->t->token_text[token];
+    const size_t count = v->t->token_bytes[token];
     size_t used = 0;
+    if (!text_printable(text, sizeof text, bytes, count)) { /* part of a character: its bytes in hex */
+        for (size_t i = 0; i < count && used + 4 < sizeof text; i++)
+            used += (size_t)snprintf(text + used, sizeof text - used, "<%02x>", (unsigned char)bytes[i]);
+    }
+    used = 0;
     for (const char *c = text; *c != '\0' && used + 4 < sizeof shown; c++) {
         const char *as = *c == ' ' ? "\u00b7" : *c == '\n' ? "\u23ce" : *c == '\t' ? "\u21e5" : NULL; /* blanks are seen */
         if (as != NULL)
@@ -146,11 +152,10 @@ static size_t expert_at_rank(const TraceLayer *l, size_t rank) {
 static void show_loads(const View *v) {
     const size_t E = v->t->experts, rows = E <= MANY_EXPERTS ? E : MANY_EXPERTS;
     const int64_t most = largest_load(v);
-    paint(v, "1");
-    fprintf(v->to, "%s\n", E <= MANY_EXPERTS ? "load of each expert" : "load of the busiest experts");
-    plain(v);
     for (size_t row = 0; row < rows; row++) {
-        cell(v, TOKEN_COLUMNS, E <= MANY_EXPERTS ? "  expert %zu" : "  no %zu", E <= MANY_EXPERTS ? row : row + 1);
+        paint(v, "1");
+        cell(v, TOKEN_COLUMNS, "%s", row > 0 ? "" : E <= MANY_EXPERTS ? "load" : "load, busiest");
+        plain(v);
         for (size_t n = v->first; n < v->last; n++) {
             const TraceLayer *l = &v->t->layer[n];
             if (row >= l->experts) {

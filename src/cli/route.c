@@ -1,0 +1,135 @@
+/* route.c: who went where and why. Enters: a text. One forward pass is recorded into a Trace; everything printed here and in route_view.c is
+ * read from it. Leaves: the picture on a terminal, or JSON; with --trace also the trace as a file. */
+#include "cli/route.h"
+#include "cli/input.h"
+
+#include <string.h>
+
+typedef struct {
+    const char *model_path, *text, *tokens, *trace_path, *detail;
+    size_t experts_used, layer;
+    bool json;
+} Asked;
+
+static void json_sizes(const int64_t *list, size_t count) {
+    putchar('[');
+    for (size_t i = 0; i < count; i++) printf("%s%lld", i == 0 ? "" : ",", (long long)list[i]);
+    putchar(']');
+}
+
+static void json_floats(const float *list, size_t count) {
+    putchar('[');
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) putchar(',');
+        json_number(stdout, (double)list[i]);
+    }
+    putchar(']');
+}
+
+static void json_layer(const TraceLayer *l, size_t number, size_t tokens) {
+    const size_t E = l->experts, K = l->top_k;
+    int64_t dropped = 0;
+    for (size_t e = 0; e < E; e++) dropped += l->load[e] - l->served[e];
+    printf("{\"layer\":%zu,\"load\":", number);
+    json_sizes(l->load, E);
+    printf(",\"served\":");
+    json_sizes(l->served, E);
+    printf(",\"dropped\":%lld,\"tokens\":[", (long long)dropped);
+    for (size_t t = 0; t < tokens; t++) {
+        printf("%s{\"experts\":[", t == 0 ? "" : ",");
+        for (size_t k = 0; k < K; k++) printf("%s%d", k == 0 ? "" : ",", l->topk[t * K + k]);
+        printf("],\"weights\":");
+        json_floats(l->weights_norm + t * K, K);
+        printf(",\"dropped\":[");
+        for (size_t k = 0; k < K; k++) printf("%s%s", k == 0 ? "" : ",", l->dropped[t * K + k] ? "true" : "false");
+        printf("],\"probs\":");
+        json_floats(l->probs + t * E, E);
+        putchar('}');
+    }
+    printf("]}");
+}
+
+static void route_json(const Trace *t, const Input *in, long only) {
+    printf("{\"model\":");
+    json_string(stdout, t->model, strlen(t->model));
+    printf(",\"prompt\":");
+    json_string(stdout, in->text, in->text_bytes);
+    printf(",\"rule\":");
+    json_string(stdout, t->rule, strlen(t->rule));
+    printf(",\"experts\":%zu,\"experts_used\":%zu,\n \"tokens\":[", t->experts, t->experts_used);
+    for (size_t i = 0; i < t->tokens; i++) {
+        if (i > 0) putchar(',');
+        json_token(stdout, t->token_ids[i], t->token_text[i], t->token_bytes[i]);
+    }
+    printf("],\n \"layers\":[");
+    bool first = true;
+    for (size_t n = 0; n < t->layers; n++) {
+        if (t->layer[n].experts == 0 || (only != ALL_LAYERS && (size_t)only != n)) continue; /* a dense layer routes nothing */
+        printf("%s", first ? "" : ",\n  ");
+        json_layer(&t->layer[n], n, t->tokens);
+        first = false;
+    }
+    printf("],\n \"counters\":{\"flops\":");
+    json_number(stdout, t->flops);
+    printf(",\"flops_dense\":");
+    json_number(stdout, t->flops_dense);
+    printf(",\"weight_bytes_touched\":");
+    json_number(stdout, t->weight_bytes_touched);
+    printf(",\"weight_bytes_resident\":");
+    json_number(stdout, t->weight_bytes_resident);
+    printf("}}\n");
+}
+
+static unsigned detail_level(const char *name) {
+    if (strcmp(name, "large") == 0) return TRACE_ROUTING | TRACE_VECTORS | TRACE_LARGE;
+    return strcmp(name, "vectors") == 0 ? TRACE_ROUTING | TRACE_VECTORS : TRACE_ROUTING;
+}
+
+static Status route(const Asked *asked, const Loaded *l, const Input *in, Fault *f) {
+    const size_t layers = l->model.config.layers;
+    const long only = asked->layer == SIZE_MAX ? ALL_LAYERS : (long)asked->layer;
+    if (only != ALL_LAYERS && asked->layer >= layers) {
+        return fault(f, STATUS_USAGE, "--layer: expected a layer from 0 to %zu, found %zu", layers - 1, asked->layer);
+    }
+    Trace t;
+    Status status = model_trace(&t, l, in->ids, in->count, in->text, detail_level(asked->trace_path == NULL ? "routing" : asked->detail), f);
+    if (status != STATUS_OK) return status;
+    if (asked->json)
+        route_json(&t, in, only);
+    else
+        route_view(stdout, &t, only, terminal_columns(stdout), color_wanted(stdout));
+    if (asked->trace_path != NULL) status = trace_save(&t, asked->trace_path, f);
+    trace_free(&t);
+    return status;
+}
+
+int cmd_route(int argc, char **argv) {
+    static const char *const details[] = {"routing", "vectors", "large", NULL};
+    Asked asked = {.layer = SIZE_MAX, .detail = "vectors"};
+    const Option table[] = {
+        {"--text", OPT_TEXT, &asked.text, .argument = "TEXT", .help = "what to route; - reads standard input"},
+        {"--tokens", OPT_TEXT, &asked.tokens, .argument = "IDS", .help = "token ids instead of a text, as 5,17,2"},
+        {"--layer", OPT_SIZE, &asked.layer, 0, 1e6, .argument = "N", .help = "one layer close up: every expert's probability"},
+        {"--experts-used", OPT_SIZE, &asked.experts_used, 0, 1e6, .argument = "K", .help = "experts per token; 0: as the file says"},
+        {"--trace", OPT_TEXT, &asked.trace_path, .argument = "FILE", .help = "save what was recorded, as GGUF"},
+        {"--detail", OPT_CHOICE, &asked.detail, .choices = details, .argument = "WHAT", .help = "what --trace records, each with all before it"},
+        {"--model", OPT_TEXT, &asked.model_path, .argument = "FILE", .help = "a GGUF; without it, the shipped model"},
+        {"--json", OPT_FLAG, &asked.json, .help = "one JSON document on standard output"},
+        {0},
+    };
+    Fault f = {""};
+    bool done = false;
+    Status status = options_parse(command_find(argv[0]), table, argc, argv, NULL, NULL, &done, &f);
+    if (done) return STATUS_OK;
+    if (status == STATUS_OK) status = input_check(asked.text, asked.tokens, &f);
+    if (status != STATUS_OK) return cli_fail(argv[0], status, &f);
+    Loaded loaded;
+    status = loaded_open(&loaded, asked.model_path, asked.experts_used, &f);
+    if (status != STATUS_OK) return cli_fail(argv[0], status, &f);
+    Input in;
+    status = input_read_some(&in, &loaded, asked.text, asked.tokens, &f);
+    if (status == STATUS_OK) status = route(&asked, &loaded, &in, &f);
+    input_free(&in);
+    loaded_close(&loaded);
+    return status == STATUS_OK ? STATUS_OK : cli_fail(argv[0], status, &f);
+}
