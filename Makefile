@@ -150,8 +150,10 @@ FUZZ_SECONDS ?= 600
 fuzz: ## libFuzzer over reading and running a model, FUZZ_SECONDS=600 (clang)
 	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined NO_OMP=1 fuzz-run
 .PHONY: fuzz-run
-fuzz-run: $(FUZZERS)
-	@sh tools/fuzz.sh $(FUZZ_SECONDS) $(BUILD)/corpus-seeds $^
+fuzz-run: $(OBJ)/make_tiny $(FUZZERS)
+	@sh tools/fuzz.sh $(FUZZ_SECONDS) $(BUILD)/found $^
+$(OBJ)/make_tiny: $(OBJ)/make_tiny.o $(OBJ)/libmoe.a $(BUILD)/linked
+	$(link) $(ALL_LDLIBS)
 $(FUZZERS): $(OBJ)/%: tests/fuzz/%.c $(OBJ)/libmoe.a
 	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(OBJ)/libmoe.a $(ALL_LDLIBS)
 

@@ -1,4 +1,4 @@
-/* make_tiny.c: writes small GGUF files into a folder: seeds for the fuzzer and models for comparisons with other engines.
+/* make_tiny.c: writes GGUF files of a few kilobytes into a folder: seeds for the fuzzer, which wants them small.
  *   make_tiny FOLDER */
 #include "tests/tiny.h"
 #include "trace/trace.h"
@@ -22,7 +22,7 @@ static void write_own(const char *folder, ModelConfig c) {
         own.moe.rule = &routing_rules[i];
         own.moe.top_k = routing_rules[i].all_experts ? c.moe.experts : routing_rules[i].fixed_top_k != 0 ? routing_rules[i].fixed_top_k : 2;
         own.moe.shared_experts = i % 2;
-        own.moe.router_hidden = i % 3 == 0 ? 7 : 0;
+        own.moe.router_hidden = i % 3 == 0 ? 5 : 0;
         own.moe.capacity_factor = i % 2 == 0 ? 1.25 : 0;
         own.moe.service = i % 2 == 0 ? SERVE_PROBABILITY : SERVE_CHOICE_ORDER;
         own.moe.act = i % 3 == 0 ? ACT_GELU : ACT_SWIGLU;
@@ -59,6 +59,11 @@ int main(int argc, char **argv) {
         return STATUS_USAGE;
     }
     ModelConfig c = tiny_config(tiny_vocab());
+    c.layers = 2;
+    c.model_dim = c.moe.model_dim = 4;
+    c.heads = c.head_dim = 2;
+    c.kv_heads = 1;
+    c.moe.expert_dim = c.moe.experts = 3;
     write_one(argv[1], "mixtral-f32", &c, GGUF_TENSOR_F32);
     write_one(argv[1], "mixtral-f16", &c, GGUF_TENSOR_F16);
     c.tied = true;
