@@ -34,7 +34,7 @@ int main(void) { return utf8proc_charwidth(65) != 1; }' || { echo "utf8proc was 
 
 if [ -n "${NO_OMP:-}" ]; then
     line threads 'switched off with NO_OMP=1: one thread'
-    make_var 'OMP_FLAGS = -Wno-unknown-pragmas'
+    make_var 'OMP_FLAGS = -Wno-unknown-pragmas -Wno-unused-function'
 elif probe omp '-fopenmp' '#include <omp.h>
 int main(void) { return omp_get_max_threads() < 1; }'; then
     line threads 'found OpenMP'
@@ -42,7 +42,7 @@ int main(void) { return omp_get_max_threads() < 1; }'; then
     make_var 'OMP_LINK = -fopenmp'
 else
     line threads "OpenMP not found: one thread ($CC -fopenmp does not link)"
-    make_var 'OMP_FLAGS = -Wno-unknown-pragmas'
+    make_var 'OMP_FLAGS = -Wno-unknown-pragmas -Wno-unused-function'
 fi
 
 viz_cflags=$(pkg-config --cflags sdl2 cairo 2>/dev/null || echo '-I/usr/include/SDL2 -I/usr/include/cairo')
