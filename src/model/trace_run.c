@@ -2,7 +2,7 @@
  * did, and what it cost. Next: the terminal, the window, a lesson or a file. The stages record themselves (forward.c, src/trace); here is the rest.
  *
  * Costs are counted from what ran. FLOPs: two per multiply-add of every matrix product (projections, scores and their weighted sum, router, the rows
- * that experts served, the head, which runs on the last position alone); element-wise work is not counted. Bytes: what the file stores; touched is
+ * that experts served, the head, which runs on the last position of a pass alone); element-wise work is not counted. Bytes: what the file stores; touched is
  * the union over the tokens: an expert, or a row of the embedding, counts once however many tokens meet there.
  */
 #include "model/model.h"
@@ -11,6 +11,9 @@
 #include <string.h>
 
 enum { CHUNK = 256 }; /* tokens at a time: bounds the activations of a long prompt */
+
+/* With a capacity, tokens compete for an expert's slots, so all of them must meet in one pass. */
+static size_t pass_tokens(const ModelConfig *c, size_t count) { return c->moe.capacity_factor > 0.0 || count < CHUNK ? count : CHUNK; }
 
 Status model_check_tokens(const Model *m, const int32_t *tokens, size_t count, Fault *f) {
     if (count == 0) return fault(f, STATUS_FAIL, "no tokens: at least one is needed");
@@ -44,8 +47,9 @@ static double router_flops(const MoeConfig *c, double tokens) {
 }
 
 static void count_flops(Trace *t, const ModelConfig *c) {
+    const size_t pass = pass_tokens(c, t->tokens), passes = (t->tokens + pass - 1) / pass;
     const double tokens = (double)t->tokens;
-    double both = product_flops(1.0, (double)c->vocab, (double)c->model_dim); /* run whether or not the experts are sparse */
+    double both = product_flops((double)passes, (double)c->vocab, (double)c->model_dim); /* run whether or not the experts are sparse */
     double sparse = 0.0, dense = 0.0;
     for (size_t l = 0; l < c->layers; l++) {
         both += attention_flops(c, tokens);
@@ -124,18 +128,17 @@ static Status set_tokens(Trace *t, const Loaded *l, const int32_t *tokens, size_
     return status;
 }
 
-/* With a capacity, tokens compete for an expert's slots, so all of them must meet in one pass. */
 static Status run(Trace *t, const Model *m, const int32_t *tokens, size_t count, Fault *f) {
-    const size_t chunk = m->config.moe.capacity_factor > 0.0 || count < CHUNK ? count : CHUNK;
+    const size_t pass = pass_tokens(&m->config, count);
     const ForwardOptions options = {.last_only = true, .trace = t};
     ModelActs *acts = NULL;
     KvCache kv = {0};
     real *logits = calloc(m->config.vocab, sizeof *logits);
     Status status = logits != NULL ? STATUS_OK : fault(f, STATUS_FAIL, "out of memory for %zu logits", m->config.vocab);
-    if (status == STATUS_OK) status = model_acts_new(&acts, &m->config, 1, chunk, false, f);
+    if (status == STATUS_OK) status = model_acts_new(&acts, &m->config, 1, pass, false, f);
     if (status == STATUS_OK) status = kv_init(&kv, &m->config, 1, count, f);
-    for (size_t at = 0; at < count && status == STATUS_OK; at += chunk) {
-        const size_t positions = count - at < chunk ? count - at : chunk;
+    for (size_t at = 0; at < count && status == STATUS_OK; at += pass) {
+        const size_t positions = count - at < pass ? count - at : pass;
         model_forward(logits, m, acts, &kv, tokens + at, 1, positions, &options);
         kv.filled += positions;
     }
