@@ -17,12 +17,14 @@
 typedef struct Source Source;
 typedef enum { SOURCE_IDLE, SOURCE_RUNNING } SourceState;
 
-Status source_open_model(Source **source, const char *model_path, Fault *f); /* loads the weights, starts the thread */
+/* Starts the thread, which loads the weights first (model_path NULL: the shipped model; experts_used 0: the file's K). A model that does
+ * not load answers every prompt with the reason. */
+Status source_open_model(Source **source, const char *model_path, size_t experts_used, Fault *f);
 Status source_open_trace(Source **source, const char *trace_path, Fault *f); /* source_ask answers that a saved trace runs no prompts */
 void source_close(Source *source);                                           /* ends and joins the thread; NULL is fine */
 
 Status source_ask(Source *source, const char *prompt, Fault *f);
-SourceState source_state(const Source *source);
+SourceState source_state(Source *source);
 /* True when something came: *trace is the caller's now (trace_free, then free), or NULL with the reason in `f`. Never blocks. */
 bool source_poll(Source *source, Trace **trace, Fault *f);
 Status source_wait(Source *source, Trace **trace, Fault *f);

@@ -1,0 +1,216 @@
+/* main.c: the `moe-viz` program. Enters: argv. Leaves: a window, a picture, a film or a text dump, and an exit code. Only this file ends the
+ * program. Everything but the window works without a display and never starts SDL. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "viz/paint.h"
+#include "viz/record.h"
+#include "viz/scene.h"
+#include "viz/source.h"
+#include "viz/still.h"
+#include "viz/window.h"
+
+static const char DEFAULT_PROMPT[] = "Tom found a red kite in the garden. Tom was happy.";
+
+typedef struct {
+    const char *text, *model, *trace, *simulate; /* sources */
+    size_t experts_used;
+    const char *shot, *record, *fallback; /* ends */
+    bool dump_scene, print_state;
+    size_t bench_frames;
+    const char *size, *at, *state; /* how it looks */
+    double scale, speed;
+    bool reduced_motion, no_narration, paused;
+} Settings;
+
+static const Command viz_command = {
+    "moe-viz",
+    "watch the tokens of a sentence find their experts, layer by layer",
+    "[--text TEXT] [flags]",
+    "moe-viz --text \"Tom has 3 apples.\"\n  moe-viz --text \"Tom has 3 apples.\" --at 2:4 --shot route.png",
+    NULL,
+};
+
+static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
+    const Option table[] = {
+        {"--text", OPT_TEXT, &o->text, 0, 0, NULL, "TEXT", "the first sentence; - reads standard input"},
+        {"--model", OPT_TEXT, &o->model, 0, 0, NULL, "FILE", "any GGUF that the engine opens; otherwise the shipped model"},
+        {"--experts-used", OPT_SIZE, &o->experts_used, 0, 0, NULL, "K", "experts per token, instead of the model's own number; 0 keeps it"},
+        {"--trace", OPT_TEXT, &o->trace, 0, 0, NULL, "FILE", "show a trace that `moe route --trace` saved"},
+        {"--simulate", OPT_TEXT, &o->simulate, 0, 0, NULL, "LxExKxT",
+         "made-up routing of any size, marked as such: layers x experts x experts used x tokens"},
+        {"--shot", OPT_TEXT, &o->shot, 0, 0, NULL, "FILE", "no window: a picture, .png, .svg or .pdf"},
+        {"--record", OPT_TEXT, &o->record, 0, 0, NULL, "FILE", "no window: a film, .mp4 or .gif (needs ffmpeg); - for raw BGRA frames"},
+        {"--dump-scene", OPT_FLAG, &o->dump_scene, 0, 0, NULL, "", "no window: what is on the screen, as text"},
+        {"--fallback", OPT_TEXT, &o->fallback, 0, 0, NULL, "NAME", "where no window opens, write NAME.png and, with ffmpeg, NAME.mp4 instead"},
+        {"--size", OPT_TEXT, &o->size, 0, 0, NULL, "WxH", "pixels of window, picture or film"},
+        {"--at", OPT_TEXT, &o->at, 0, 0, NULL, "TIME", "milliseconds, or layer:beat or layer:beat:token (layer and beat from 1, token from 0)"},
+        {"--state", OPT_TEXT, &o->state, 0, 0, NULL, "LINE", "the view as copied with C"},
+        {"--scale", OPT_NUMBER, &o->scale, 0.5, 4, NULL, "X", "size of everything"},
+        {"--speed", OPT_NUMBER, &o->speed, 0.25, 16, NULL, "X", "speed of the animation"},
+        {"--paused", OPT_FLAG, &o->paused, 0, 0, NULL, "", "start without playing"},
+        {"--reduced-motion", OPT_FLAG, &o->reduced_motion, 0, 0, NULL, "", "highlights instead of travel"},
+        {"--no-narration", OPT_FLAG, &o->no_narration, 0, 0, NULL, "", "without the sentence that says what is shown"},
+        {"--print-state", OPT_FLAG, &o->print_state, 0, 0, NULL, "", "print the view as a line when the window closes"},
+        {"--bench-frames", OPT_SIZE, &o->bench_frames, 0, 100000, NULL, "N", "time N frames of the largest scene and exit"},
+        {NULL, OPT_FLAG, NULL, 0, 0, NULL, NULL, NULL},
+    };
+    return options_parse(&viz_command, table, argc, argv, NULL, NULL, done, f);
+}
+
+/* ---- what is shown ---- */
+
+static Status simulate(Trace *t, const char *text, Fault *f) {
+    size_t n[4] = {0};
+    char rest = '\0';
+    const int found = sscanf(text, "%5zux%5zux%5zux%5zu%c", &n[0], &n[1], &n[2], &n[3], &rest);
+    const bool good = found == 4 && n[0] >= 1 && n[0] <= 256 && n[1] >= 1 && n[1] <= 1024 && n[2] >= 1 && n[2] <= n[1] && n[3] >= 1 && n[3] <= 4096;
+    if (!good)
+        return fault(f, STATUS_USAGE, "--simulate: expected layers x experts x experts used x tokens, such as 4x8x2x12; found \"%.60s\"", text);
+    const Simulation s = {
+        .tokens = n[3], .experts = n[1], .top_k = n[2], .layers = n[0], .model_dim = 1024, .expert_dim = 2048, .skew = 0.4, .seed = 1};
+    return simulate_trace(t, &s, f);
+}
+
+/* The prompt in memory of its own; the caller frees. */
+static Status read_prompt(char **prompt, const char *text, Fault *f) {
+    unsigned char *bytes = NULL;
+    size_t count = 0;
+    if (text == NULL || strcmp(text, "-") != 0) {
+        *prompt = strdup(text == NULL ? DEFAULT_PROMPT : text);
+        return *prompt == NULL ? fault(f, STATUS_FAIL, "out of memory") : STATUS_OK;
+    }
+    const Status status = file_read("-", &bytes, &count, f);
+    if (status == STATUS_OK && memchr(bytes, '\0', count) != NULL) {
+        free(bytes);
+        return fault(f, STATUS_FAIL, "--text -: a prompt has no zero bytes");
+    }
+    *prompt = (char *)bytes;
+    return status;
+}
+
+/* Opens the source; asks for the first prompt. `wait`: until the trace is there. */
+static Status begin(Source **source, Trace **trace, const Settings *o, bool wait, Fault *f) {
+    if (o->simulate != NULL) return simulate(*trace, o->simulate, f);
+    Status status = o->trace != NULL ? source_open_trace(source, o->trace, f) : source_open_model(source, o->model, o->experts_used, f);
+    if (status != STATUS_OK) return status;
+    if (o->trace == NULL) {
+        char *prompt = NULL;
+        status = read_prompt(&prompt, o->text, f);
+        if (status == STATUS_OK) status = source_ask(*source, prompt, f);
+        free(prompt);
+    }
+    if (status != STATUS_OK || !(wait || o->trace != NULL)) return status;
+    Trace *came = NULL;
+    status = source_wait(*source, &came, f);
+    if (status != STATUS_OK) return status;
+    free(*trace);
+    *trace = came;
+    return STATUS_OK;
+}
+
+static Status set_view(View *v, const Settings *o, const Trace *t, Fault *f) {
+    view_new_trace(v, t);
+    Status status = STATUS_OK;
+    if (o->state != NULL) status = view_from_line(v, t, o->state, f);
+    if (status == STATUS_OK && o->at != NULL) status = view_at(v, t, o->at, f);
+    return status;
+}
+
+static View make_view(const Settings *o) {
+    View v;
+    view_init(&v);
+    v.speed = o->speed;
+    v.scale = o->scale;
+    v.reduced_motion = o->reduced_motion;
+    if (o->no_narration) v.narration = false;
+    return v;
+}
+
+/* ---- ends ---- */
+
+static Status run_files(const Settings *o, const char *shot, const char *film, const Trace *t, View *v, int width_px, int height_px, Fault *f) {
+    /* a picture shows something finished: by default the end of the second layer's routing, or of the only layer's */
+    if (o->at == NULL && o->state == NULL && film == NULL) v->time_ms = timeline_rest_ms(t, t->layers > 1 ? 1 : 0, BEAT_SUM);
+    Status status = STATUS_OK;
+    if (shot != NULL || o->dump_scene) status = still_run(shot, o->dump_scene ? stdout : NULL, t, v, width_px, height_px, f);
+    if (status == STATUS_OK && film != NULL) status = film_whole(film, t, v, width_px, height_px, f);
+    return status;
+}
+
+static Status run_fallback(const Settings *o, Source **source, Trace **trace, View *v, int width_px, int height_px, Fault *f) {
+    char picture[4096], film[4096];
+    snprintf(picture, sizeof picture, "%s.png", o->fallback);
+    snprintf(film, sizeof film, "%s.mp4", o->fallback);
+    Status status = begin(source, trace, o, true, f);
+    if (status == STATUS_OK) status = set_view(v, o, *trace, f);
+    if (status == STATUS_OK) status = run_files(o, picture, NULL, *trace, v, width_px, height_px, f);
+    if (status != STATUS_OK) return status;
+    fprintf(stderr, "wrote %s\n", picture);
+    const bool has_ffmpeg = system("command -v ffmpeg >/dev/null 2>&1") == 0;
+    if (!has_ffmpeg) {
+        fprintf(stderr, "no film: ffmpeg is not installed\n");
+        return STATUS_OK;
+    }
+    status = run_files(o, NULL, film, *trace, v, width_px, height_px, f);
+    if (status == STATUS_OK) fprintf(stderr, "wrote %s\n", film);
+    return status;
+}
+
+static Status run_window(const Settings *o, Source **source, Trace **trace, View *v, int width_px, int height_px, Fault *f) {
+    Fault why = {{0}};
+    if (!window_possible(&why)) {
+        if (o->fallback == NULL) {
+            *f = why;
+            return STATUS_FAIL;
+        }
+        fprintf(stderr, "moe-viz: no window: no display was found; writing %s.png and a film instead\n", o->fallback);
+        return run_fallback(o, source, trace, v, width_px, height_px, f);
+    }
+    const bool placed = o->at != NULL || o->state != NULL;
+    Status status = begin(source, trace, o, placed, f);
+    if (status == STATUS_OK && (placed || (*trace)->tokens > 0)) status = set_view(v, o, *trace, f);
+    if (status == STATUS_OK && (*trace)->tokens > 0 && !placed) v->playing = !o->paused;
+    Window window = {*source, trace, v, width_px, height_px, !o->paused};
+    if (status == STATUS_OK) status = window_run(&window, f);
+    if (status == STATUS_OK && o->print_state) {
+        char line[1024];
+        view_to_line(line, sizeof line, v, *trace);
+        printf("%s\n", line);
+    }
+    return status;
+}
+
+static Status run(const Settings *o, Fault *f) {
+    int width_px = 0, height_px = 0;
+    Status status = still_size(&width_px, &height_px, o->size, f);
+    if (status != STATUS_OK) return status;
+    if (o->bench_frames > 0) return still_bench_frames(stdout, (int)o->bench_frames, f);
+    Source *source = NULL;
+    Trace *trace = calloc(1, sizeof *trace);
+    if (trace == NULL) return fault(f, STATUS_FAIL, "out of memory");
+    View view = make_view(o);
+    if (o->shot == NULL && o->record == NULL && !o->dump_scene) {
+        status = run_window(o, &source, &trace, &view, width_px, height_px, f);
+    } else {
+        status = begin(&source, &trace, o, true, f);
+        if (status == STATUS_OK) status = set_view(&view, o, trace, f);
+        if (status == STATUS_OK) status = run_files(o, o->shot, o->record, trace, &view, width_px, height_px, f);
+    }
+    source_close(source);
+    trace_free(trace);
+    free(trace);
+    paint_close();
+    return status;
+}
+
+int main(int argc, char **argv) {
+    Settings o = {.size = "1280x720", .scale = 1, .speed = 1};
+    Fault f = {{0}};
+    bool done = false;
+    Status status = parse(&o, argc, argv, &done, &f);
+    if (status == STATUS_OK && !done) status = run(&o, &f);
+    if (status != STATUS_OK) fprintf(stderr, "moe-viz: %s%s\n", f.text, status == STATUS_USAGE ? " (see: moe-viz --help)" : "");
+    return (int)status;
+}

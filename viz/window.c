@@ -1,0 +1,268 @@
+/* window.c: the one file that shows something. Enters: a source of traces, a view. Leaves: pictures on a screen, until the window is closed.
+ *
+ * The loop sleeps while nothing moves. Frames are painted straight into the window's surface; the engine works in its own thread and the
+ * loop only asks whether something came, so nothing here ever waits for the model. Knows SDL, not cairo. */
+#include "viz/window.h"
+
+#include <SDL.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "viz/input.h"
+#include "viz/paint.h"
+#include "viz/record.h"
+#include "viz/scene.h"
+#include "viz/still.h"
+
+enum { FRAME_MS = 16, REST_MS = 500, MINIMUM_WIDTH = 640, MINIMUM_HEIGHT = 400 };
+
+typedef struct {
+    Window *w;
+    SDL_Window *window;
+    SDL_Surface *own; /* where the window's own format is not 32-bit */
+    DrawList list;
+    Pointer pointer;
+    Film *film;
+    char film_path[64];
+    int film_percent;
+    bool stale; /* the picture is older than the view */
+} Screen;
+
+bool window_possible(Fault *why) {
+    SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0"); /* before the window: presenting a plain surface is far cheaper under a software server */
+    SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1"); /* Ctrl-C ends the program as usual */
+    SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
+    if (SDL_Init(SDL_INIT_VIDEO) != 0) {
+        fault(why, STATUS_FAIL, "no window here (%s); make a picture with --shot FILE.png or a film with --record FILE.mp4", SDL_GetError());
+        return false;
+    }
+    const char *driver = SDL_GetCurrentVideoDriver();
+    if (driver != NULL && strcmp(driver, "dummy") != 0 && strcmp(driver, "offscreen") != 0) return true;
+    fault(why, STATUS_FAIL,
+          "no window here: no display was found (SDL's driver is \"%s\"); make a picture with --shot FILE.png or a film with --record FILE.mp4",
+          driver == NULL ? "none" : driver);
+    SDL_Quit();
+    return false;
+}
+
+/* The surface to paint on: the window's own, or one of ours that is copied to it. NULL when there is none. */
+static SDL_Surface *target_surface(Screen *s) {
+    SDL_Surface *surface = SDL_GetWindowSurface(s->window); /* a new one after each change of size */
+    if (surface == NULL) return NULL;
+    const Uint32 format = surface->format->format;
+    if (format == SDL_PIXELFORMAT_RGB888 || format == SDL_PIXELFORMAT_ARGB8888) return surface;
+    if (s->own == NULL || s->own->w != surface->w || s->own->h != surface->h) {
+        SDL_FreeSurface(s->own);
+        s->own = SDL_CreateRGBSurfaceWithFormat(0, surface->w, surface->h, 32, SDL_PIXELFORMAT_ARGB8888);
+    }
+    return s->own;
+}
+
+static Status present(Screen *s, Fault *f) {
+    SDL_Surface *target = target_surface(s);
+    if (target == NULL) return fault(f, STATUS_FAIL, "the window has no surface: %s", SDL_GetError());
+    scene_build(&s->list, *s->w->trace, s->w->view, target->w, target->h);
+    if (SDL_MUSTLOCK(target)) SDL_LockSurface(target);
+    const Status status = paint_pixels(target->pixels, target->w, target->h, target->pitch, &s->list, f);
+    if (SDL_MUSTLOCK(target)) SDL_UnlockSurface(target);
+    if (status != STATUS_OK) return status;
+    if (target == s->own) SDL_BlitSurface(target, NULL, SDL_GetWindowSurface(s->window), NULL);
+    SDL_UpdateWindowSurface(s->window);
+    s->stale = false;
+    return STATUS_OK;
+}
+
+/* ---- what the engine says ---- */
+
+static void ask(Screen *s, const char *prompt) {
+    View *v = s->w->view;
+    Fault f = {{0}};
+    if (s->w->source == NULL)
+        view_notice(v, true, "a simulated trace runs no prompts: start without --simulate to type one");
+    else if (source_ask(s->w->source, prompt, &f) != STATUS_OK)
+        view_notice(v, true, f.text);
+}
+
+static void end_film(Screen *s, bool keep) {
+    char line[128];
+    Fault f = {{0}};
+    const Status status = film_close(s->film, keep, &f);
+    s->film = NULL;
+    snprintf(line, sizeof line, keep ? "saved %s" : "recording stopped, nothing was saved", s->film_path);
+    view_notice(s->w->view, status != STATUS_OK, status == STATUS_OK ? line : f.text);
+    s->stale = true;
+}
+
+static void look_for_trace(Screen *s) {
+    View *v = s->w->view;
+    Fault f = {{0}};
+    Trace *trace = NULL;
+    if (s->w->source == NULL) return;
+    const bool came = source_poll(s->w->source, &trace, &f);
+    const bool busy = source_state(s->w->source) == SOURCE_RUNNING;
+    if (busy != v->busy) s->stale = true;
+    v->busy = busy;
+    if (!came) return;
+    s->stale = true;
+    if (trace == NULL) {
+        view_notice(v, true, f.text);
+        return;
+    }
+    if (s->film != NULL) end_film(s, false); /* its trace is about to go */
+    trace_free(*s->w->trace);
+    free(*s->w->trace);
+    *s->w->trace = trace;
+    view_new_trace(v, trace);
+    v->playing = s->w->play;
+}
+
+/* ---- wishes ---- */
+
+/* The first of route-1.png, route-2.png ... that does not exist yet. */
+static void free_name(char *path, size_t room, const char *page, const char *ending) {
+    int number = 1;
+    do snprintf(path, room, "%s-%d.%s", page, number++, ending);
+    while (access(path, F_OK) == 0 && number < 10000);
+    for (char *c = path; *c != '\0'; c++) *c = (char)SDL_tolower(*c);
+}
+
+static void save_picture(Screen *s) {
+    char path[64], line[128];
+    Fault f = {{0}};
+    int width = 0, height = 0;
+    SDL_GetWindowSize(s->window, &width, &height);
+    free_name(path, sizeof path, scene_pages[s->w->view->page].name, "png");
+    View still = *s->w->view;
+    still.notice[0] = '\0'; /* the picture is of the view, not of what was said about the last one */
+    const Status status = still_run(path, NULL, *s->w->trace, &still, width, height, &f);
+    snprintf(line, sizeof line, "saved %s", path);
+    view_notice(s->w->view, status != STATUS_OK, status == STATUS_OK ? line : f.text);
+}
+
+static void start_or_stop_film(Screen *s) {
+    Fault f = {{0}};
+    int width = 0, height = 0;
+    if (s->film != NULL) {
+        end_film(s, false);
+        return;
+    }
+    SDL_GetWindowSize(s->window, &width, &height);
+    free_name(s->film_path, sizeof s->film_path, scene_pages[s->w->view->page].name, "mp4");
+    s->film_percent = -1;
+    if (film_open(&s->film, s->film_path, *s->w->trace, s->w->view, width, height, &f) != STATUS_OK) view_notice(s->w->view, true, f.text);
+}
+
+/* One frame of the film between two frames of the window. */
+static void continue_film(Screen *s) {
+    char line[128];
+    Fault f = {{0}};
+    bool done = false;
+    double share = 0;
+    if (s->film == NULL) return;
+    if (film_next(s->film, &done, &share, &f) != STATUS_OK) {
+        end_film(s, false);
+        view_notice(s->w->view, true, f.text);
+    } else if (done) {
+        end_film(s, true);
+    } else if ((int)(100 * share) != s->film_percent) {
+        s->film_percent = (int)(100 * share);
+        snprintf(line, sizeof line, "recording %s: %d%%, R stops", s->film_path, s->film_percent);
+        view_notice(s->w->view, false, line);
+        s->stale = true;
+    }
+}
+
+static void copy_state(Screen *s) {
+    char line[1024];
+    view_to_line(line, sizeof line, s->w->view, *s->w->trace);
+    const bool failed = SDL_SetClipboardText(line) != 0;
+    view_notice(s->w->view, failed, failed ? SDL_GetError() : "copied: the view as a line of text, for --state");
+}
+
+static void toggle_full_screen(Screen *s) {
+    const bool full = (SDL_GetWindowFlags(s->window) & SDL_WINDOW_FULLSCREEN_DESKTOP) != 0;
+    SDL_SetWindowFullscreen(s->window, full ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP);
+}
+
+/* False when the window is to close. */
+static bool fulfil(Screen *s, Want want) {
+    switch (want) {
+    case WANT_QUIT:
+        return false;
+    case WANT_PROMPT:
+        ask(s, s->w->view->edit);
+        break;
+    case WANT_PICTURE:
+        save_picture(s);
+        break;
+    case WANT_RECORD:
+        start_or_stop_film(s);
+        break;
+    case WANT_FULLSCREEN:
+        toggle_full_screen(s);
+        break;
+    case WANT_COPY:
+        copy_state(s);
+        break;
+    case WANT_NOTHING:
+        break;
+    }
+    return true;
+}
+
+/* ---- the loop ---- */
+
+/* Handles what has happened; waits up to wait_ms for something when nothing has. */
+static bool handle_events(Screen *s, int wait_ms) {
+    SDL_Event event;
+    bool any = wait_ms > 0 ? SDL_WaitEventTimeout(&event, wait_ms) != 0 : SDL_PollEvent(&event) != 0;
+    while (any) {
+        s->stale = true;
+        if (!fulfil(s, input_event(s->w->view, &s->pointer, *s->w->trace, &s->list, &event))) return false;
+        any = SDL_PollEvent(&event) != 0;
+    }
+    return true;
+}
+
+static Status loop(Screen *s, Fault *f) {
+    Status status = STATUS_OK;
+    double last_s = time_now_s();
+    bool moving = true;
+    while (status == STATUS_OK) {
+        const int spent_ms = (int)(1000.0 * (time_now_s() - last_s));
+        const bool active = moving || s->stale || s->film != NULL;
+        const int wait_ms = s->film != NULL ? 0 : active ? (spent_ms < FRAME_MS ? FRAME_MS - spent_ms : 0) : s->w->view->busy ? FRAME_MS : REST_MS;
+        if (!handle_events(s, wait_ms)) break;
+        look_for_trace(s);
+        continue_film(s);
+        const double now_s = time_now_s();
+        /* after a rest the clock starts anew: what begins to move now begins at its beginning */
+        moving = view_advance(s->w->view, *s->w->trace, active ? 1000.0 * (now_s - last_s) : FRAME_MS);
+        last_s = now_s;
+        if (moving || s->stale) status = present(s, f);
+    }
+    return status;
+}
+
+Status window_run(Window *w, Fault *f) {
+    Screen s = {.w = w, .pointer = {.drag = VIEW_CLICK_DONE}, .stale = true};
+    s.window = SDL_CreateWindow("moe.c: watch tokens find their experts", SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED, w->width_px, w->height_px,
+                                SDL_WINDOW_RESIZABLE);
+    if (s.window == NULL) {
+        fault(f, STATUS_FAIL, "the window does not open: %s", SDL_GetError());
+        SDL_Quit();
+        return STATUS_FAIL;
+    }
+    SDL_SetWindowMinimumSize(s.window, MINIMUM_WIDTH, MINIMUM_HEIGHT);
+    SDL_StartTextInput();
+    draw_init(&s.list, paint_measure());
+    Status status = present(&s, f);
+    if (status == STATUS_OK) status = loop(&s, f);
+    if (s.film != NULL) film_close(s.film, false, NULL);
+    draw_free(&s.list);
+    SDL_FreeSurface(s.own);
+    SDL_DestroyWindow(s.window);
+    SDL_Quit();
+    return status;
+}

@@ -1,0 +1,20 @@
+/* window.h: the SDL window around a source, a view and a scene. */
+#ifndef MOE_VIZ_WINDOW_H
+#define MOE_VIZ_WINDOW_H
+
+#include "viz/source.h"
+#include "viz/view.h"
+
+typedef struct {
+    Source *source;   /* NULL: a simulated trace, no prompts */
+    Trace **trace;    /* the window's; replaced when another comes; the caller frees what is left */
+    View *view;
+    int width_px, height_px;
+    bool play;        /* start playing when a trace comes */
+} Window;
+
+/* Starts SDL and asks which driver came up. False where nothing would be seen; `why` is then one line that says so and what to do. */
+bool window_possible(Fault *why);
+Status window_run(Window *w, Fault *f); /* until it is closed */
+
+#endif
