@@ -105,7 +105,7 @@ $(OBJ)/libviz.a: $(VIZ_LIB) $(OBJ)/files
 
 $(BUILD)/moe: $(OBJ)/src/cli/main.o $(CLI) $(OBJ)/libmoe.a $(BUILD)/linked
 	$(link) $(ALL_LDLIBS)
-$(BUILD)/moe-viz: $(OBJ)/viz/main.o $(OBJ)/libviz.a $(OBJ)/libmoe.a $(BUILD)/linked
+$(BUILD)/moe-viz: $(OBJ)/viz/main.o $(OBJ)/libviz.a $(OBJ)/libcli.a $(OBJ)/libmoe.a $(BUILD)/linked
 	$(link) $(VIZ_LIBS) $(ALL_LDLIBS)
 $(BUILD)/corpus: $(CORPUS) $(OBJ)/libmoe.a $(BUILD)/linked
 	$(link) $(ALL_LDLIBS)

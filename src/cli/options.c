@@ -214,7 +214,8 @@ static void print_option(const Option *row) {
 }
 
 static void print_help(const Command *command, const Option *table) {
-    printf("moe %s: %s\n\nusage: moe %s %s\n\n", command->name, command->summary, command->name, command->usage);
+    const char *program = strncmp(command->name, "moe", 3) == 0 ? "" : "moe "; /* moe-viz stands alone */
+    printf("%s%s: %s\n\nusage: %s%s %s\n\n", program, command->name, command->summary, program, command->name, command->usage);
     for (const Option *row = table; row->name != NULL; row++) print_option(row);
     printf("%-*sthis text\n\nexample:\n  %s\n", HELP_INDENT, "  --help", command->example);
 }
