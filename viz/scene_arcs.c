@@ -46,9 +46,10 @@ static void stroke_way(Stage *s, const Way *w, double until, Color color, double
 static void arc(Stage *s, const RouteLayout *r, size_t token, size_t k) {
     const TraceLayer *layer = s->layer;
     const size_t at = token * layer->top_k + k, expert = (size_t)layer->topk[at];
+    if (layer->topk[at] < 0) return; /* a rule may leave a choice open */
     const bool focus = token == s->token, dropped = layer->dropped[at] != 0, cards = expert_style(layer->experts) == EXPERTS_CARDS;
     const Way w = way_to(s, r, token, expert, (int)k);
-    const double until = s->on[BEAT_SEND], weight = layer->weights_norm[at];
+    const double until = s->on[BEAT_SEND], weight = fmax(0, fmin(1, layer->weights_norm[at]));
     const double width = focus ? (cards ? 1.4 + 7.0 * weight : 1.3 + 3.6 * weight) : 0.8 + 1.4 * weight;
     const Color hue = dropped && s->on[BEAT_LOAD] > 0 ? style_mix(expert_color(s, expert), INK_WARN, s->on[BEAT_LOAD]) : expert_color(s, expert);
     const double rest = 1 - 0.45 * s->on[BEAT_COMPUTE];

@@ -151,6 +151,7 @@ void scene_dump(FILE *out, const DrawList *list, const Trace *t, const View *v) 
 static void add_choices(Out *o, const TraceLayer *layer, size_t token, bool weights) {
     const size_t K = layer->top_k;
     for (size_t k = 0; k < K; k++) {
+        if (layer->topk[token * K + k] < 0) continue;
         add(o, "%sE%d", k == 0 ? "" : k + 1 == K ? " and " : ", ", layer->topk[token * K + k]);
         if (weights && K <= 4) add(o, " (%.2f)", layer->weights_norm[token * K + k]);
     }
@@ -176,7 +177,7 @@ static void narrate_sum(Out *o, const TraceLayer *layer, size_t token) {
     for (size_t k = 0; k < K; k++) {
         const size_t at = token * K + k;
         full += layer->dropped[at] != 0;
-        if (layer->dropped[at] || ++added > 4) continue;
+        if (layer->dropped[at] || layer->topk[at] < 0 || ++added > 4) continue;
         add(o, "%s%.2f × E%d", added > 1 ? " + " : "", layer->weights_norm[at], layer->topk[at]);
     }
     add(o, "%s", added > 4 ? " + …" : added == 0 ? "nothing" : "");
@@ -185,7 +186,7 @@ static void narrate_sum(Out *o, const TraceLayer *layer, size_t token) {
 }
 
 static void narrate_beat(Out *o, const Trace *t, const TraceLayer *layer, Beat beat, size_t token, const char *word, size_t number) {
-    const size_t K = layer->top_k, E = layer->experts, first = K > 0 ? (size_t)layer->topk[token * K] : 0;
+    const size_t K = layer->top_k, E = layer->experts, first = K > 0 && layer->topk[token * K] >= 0 ? (size_t)layer->topk[token * K] : 0;
     switch (beat) {
     case BEAT_LIFT:
         add(o, "“%s” arrives at layer %zu: its router will score %zu experts.", word, number, E);

@@ -48,6 +48,7 @@ static void chosen_labels(Stage *s, const RouteLayout *r, double most) {
     Span values[64], numbers[64];
     size_t value_count = 0, number_count = 0;
     for (size_t k = 0; k < layer->top_k; k++) {
+        if (layer->topk[s->token * layer->top_k + k] < 0) continue; /* a rule may leave a choice open */
         const size_t e = (size_t)layer->topk[s->token * layer->top_k + k];
         const double p = layer->probs[s->token * layer->experts + e];
         const Box slot = bar_slot(s, r, e);

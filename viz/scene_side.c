@@ -114,6 +114,7 @@ static void heat_path(Stage *s, Box cells, double row_h) {
         const TraceLayer *layer = &s->t->layer[l];
         for (size_t k = 0; k < layer->top_k && layer->experts > 0; k++) {
             const size_t e = (size_t)layer->topk[s->token * layer->top_k + k];
+            if (e >= layer->experts) continue; /* an open choice is -1 */
             const double w = cells.w / (double)layer->experts, size = fmin(w, row_h);
             const Box cell = {cells.x + w * (double)e, cells.y + row_h * (double)l, w, row_h};
             if (size >= 9)

@@ -28,7 +28,8 @@ static void parts(Stage *s, const RouteLayout *r, Box bar) {
     double x = bar.x;
     for (size_t k = 0; k < layer->top_k; k++) {
         const size_t at = s->token * layer->top_k + k, expert = (size_t)layer->topk[at];
-        const double weight = layer->weights_norm[at], w = bar.w * fmin(1, weight);
+        if (layer->topk[at] < 0) continue;
+        const double weight = layer->weights_norm[at], w = fmax(0, fmin(bar.x + bar.w - x, bar.w * weight));
         const bool dropped = layer->dropped[at] != 0;
         const Box card = expert_box(s, r->experts, expert), own = {x, bar.y, fmax(1, w - 1.5), bar.h};
         x += w;

@@ -28,13 +28,15 @@ enum { TERMS = 8 }; /* terms of a sum that are written out */
 
 /* "e^1.31 + e^0.82 + … 6 smaller" over ids (count), largest first. */
 static void add_powers(Out *o, const float *logits, const int32_t *ids, size_t count) {
-    for (size_t i = 0; i < count && i < TERMS; i++) add(o, "%se^%.2f", i ? " + " : "", logits[ids[i]]);
+    for (size_t i = 0; i < count && i < TERMS; i++) {
+        if (ids[i] >= 0) add(o, "%se^%.2f", i ? " + " : "", logits[ids[i]]);
+    }
     if (count > TERMS) add(o, " + … %zu smaller", count - TERMS);
 }
 
 static double power_sum(const float *logits, const int32_t *ids, size_t count) {
     double sum = 0;
-    for (size_t i = 0; i < count; i++) sum += exp(logits[ids[i]]);
+    for (size_t i = 0; i < count; i++) sum += ids[i] >= 0 ? exp(logits[ids[i]]) : 0; /* -1: an open choice */
     return sum;
 }
 
