@@ -467,7 +467,7 @@ static void test_texts_refused(void **state) {
     TrainConfig c = tiny();
     c.out_path = path_in("texts.gguf");
     c.text_path = path_in("missing.txt");
-    refused(&c, RESUME_NEVER, STATUS_FAIL, "missing.txt");
+    refused(&c, RESUME_NEVER, STATUS_FAIL, "--text: cannot read ");
     c.text_path = path_in("empty.txt");
     write_file(c.text_path, "", 0);
     refused(&c, RESUME_NEVER, STATUS_FAIL, "is empty");
@@ -538,7 +538,7 @@ static void test_paths_refused(void **state) {
     (void)state;
     TrainConfig c = tiny();
     c.out_path = path_in("no/such/folder/x.gguf");
-    refused(&c, RESUME_NEVER, STATUS_FAIL, "no/such/folder");
+    refused(&c, RESUME_NEVER, STATUS_FAIL, "--out: cannot write ");
     c.out_path = c.text_path;
     refused(&c, RESUME_NEVER, STATUS_USAGE, "--out");
     c.out_path = "/dev/null";
@@ -546,6 +546,8 @@ static void test_paths_refused(void **state) {
     c.out_path = path_in("paths.gguf");
     c.log_path = c.text_path;
     refused(&c, RESUME_NEVER, STATUS_USAGE, "--log");
+    c.log_path = path_in("no/such/folder/log.csv");
+    refused(&c, RESUME_NEVER, STATUS_FAIL, "--log: cannot write ");
     c.log_path = path_in("diary.txt");
     write_file(c.log_path, "Dear diary,\n", 12);
     refused(&c, RESUME_NEVER, STATUS_FAIL, "no training log");

@@ -31,12 +31,19 @@ TrainFacts trainer_facts(const Trainer *t) {
                         .isa = fast_active()->name};
 }
 
+/* Puts the flag before what a lower layer said, which knows only a path. */
+static Status name_flag(const char *flag, Status status, Fault *f) {
+    if (status == STATUS_OK || f == NULL) return status;
+    const Fault said = *f;
+    return fault(f, status, "%s: %s", flag, said.text);
+}
+
 /* Before hours of work: can the result be written? */
-static Status check_writable(const char *path, Fault *f) {
+static Status check_writable(const char *flag, const char *path, Fault *f) {
     OutFile probe;
     const Status status = outfile_open(&probe, path, f);
     if (status == STATUS_OK) outfile_abandon(&probe);
-    return status;
+    return name_flag(flag, status, f);
 }
 
 static bool same_file(const char *a, const char *b) {
@@ -58,8 +65,11 @@ static Status check_paths(Trainer *t, Fault *f) {
     }
     const int length = snprintf(t->checkpoint_path, sizeof t->checkpoint_path, "%s.checkpoint", c->out_path);
     if (length < 0 || (size_t)length >= sizeof t->checkpoint_path) return fault(f, STATUS_USAGE, "--out: the path is too long");
-    Status status = check_writable(c->out_path, f);
-    if (status == STATUS_OK) status = check_writable(t->checkpoint_path, f);
+    Status status = check_writable("--out", c->out_path, f);
+    if (status == STATUS_OK) status = check_writable("--out", t->checkpoint_path, f);
+    struct stat there;
+    const bool device = c->log_path != NULL && stat(c->log_path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode);
+    if (status == STATUS_OK && c->log_path != NULL && !device) status = check_writable("--log", c->log_path, f);
     return status;
 }
 
@@ -78,12 +88,12 @@ static void raw_free(Raw *raw) {
 static Status read_texts(Raw *raw, Trainer *t, Fault *f) {
     const TrainConfig *c = &t->config;
     size_t count = 0;
-    Status status = text_read(&raw->whole, &count, c->text_path, c->vocab == VOCAB_BYTES, f);
+    Status status = name_flag("--text", text_read(&raw->whole, &count, c->text_path, c->vocab == VOCAB_BYTES, f), f);
     if (status != STATUS_OK) return status;
     raw->train = raw->whole;
     raw->train_count = count;
     if (c->validation_path != NULL) {
-        status = text_read(&raw->other, &raw->validation_count, c->validation_path, c->vocab == VOCAB_BYTES, f);
+        status = name_flag("--validation", text_read(&raw->other, &raw->validation_count, c->validation_path, c->vocab == VOCAB_BYTES, f), f);
         raw->validation = raw->other;
     } else {
         raw->train_count = text_cut(raw->whole, count, c->validation_share);
@@ -153,7 +163,9 @@ static Status take_arrays(Trainer *t, Fault *f) {
     if (status == STATUS_OK) status = take(&t->dropped, t->moe_layers, sizeof(size_t), f);
     if (status == STATUS_OK) status = model_acts_new(&t->acts, &t->model.config, t->rows, c->context, true, f);
     if (status == STATUS_OK) status = kv_init(&t->kv, &t->model.config, t->rows, c->context, f);
-    return status;
+    if (status == STATUS_OK || f == NULL) return status;
+    const Fault said = *f;
+    return fault(f, status, "%s; a larger --accumulate (now %zu) or a smaller --batch needs less", said.text, c->accumulate);
 }
 
 CheckpointParts parts_of(Trainer *t) {
