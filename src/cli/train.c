@@ -170,6 +170,16 @@ static int stop(Trainer *t, int number, const TrainConfig *c) {
     return 128 + number;
 }
 
+/* The model could not be written: what is left to go on from? */
+static int not_finished(Trainer *t, Status status, const Fault *why) {
+    cli_fail("train", status, why);
+    if (trainer_steps_saved(t) < trainer_steps_done(t)) (void)trainer_checkpoint(t, NULL);
+    if (trainer_steps_saved(t) == 0) return cli_fail("train", STATUS_FAIL, &(Fault){"no checkpoint could be written either: the weights are lost"});
+    fprintf(stderr, "moe train: the weights of step %zu are in %s; the same command goes on from there\n", trainer_steps_saved(t),
+            trainer_checkpoint_path(t));
+    return (int)status;
+}
+
 static int run(Trainer *t, const Flags *x) {
     Fault f;
     Progress progress = progress_new();
@@ -191,10 +201,7 @@ static int run(Trainer *t, const Flags *x) {
     progress_end(&progress);
     TrainResult result;
     const Status status = trainer_finish(t, &result, &f);
-    if (status != STATUS_OK) {
-        save(t, &progress);
-        return cli_fail("train", status, &f);
-    }
+    if (status != STATUS_OK) return not_finished(t, status, &f);
     (x->json ? show_result_json : show_result)(&result, &x->config);
     return STATUS_OK;
 }

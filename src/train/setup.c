@@ -8,14 +8,17 @@
 
 #include "fast/registry.h"
 
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 const Model *trainer_model(const Trainer *t) { return &t->model; }
 const Tokenizer *trainer_tokenizer(const Trainer *t) { return &t->tokenizer; }
 size_t trainer_steps_done(const Trainer *t) { return t->done; }
+size_t trainer_steps_saved(const Trainer *t) { return t->saved_step; }
 const char *trainer_checkpoint_path(const Trainer *t) { return t->checkpoint_path; }
 
 TrainFacts trainer_facts(const Trainer *t) {
@@ -193,12 +196,25 @@ static Status build_model(Trainer *t, Fault *f) {
     return take_arrays(t, f);
 }
 
+/* Room for two checkpoints (weights and both moments in F32), since the old one stands until the new one is complete. */
+static Status check_room(const Trainer *t, Fault *f) {
+    char copy[sizeof t->checkpoint_path];
+    struct statvfs disk;
+    memcpy(copy, t->checkpoint_path, sizeof copy);
+    if (statvfs(dirname(copy), &disk) != 0) return STATUS_OK; /* not known: writing will tell */
+    const double wanted_bytes = 2.0 * 3.0 * 4.0 * (double)t->model.params.scalars, free_bytes = (double)disk.f_bavail * (double)disk.f_frsize;
+    if (free_bytes >= wanted_bytes) return STATUS_OK;
+    return fault(f, STATUS_FAIL, "--out %s: the disk has %.1f MB free, and two checkpoints of this model need %.1f MB", t->config.out_path,
+                 free_bytes / 1e6, wanted_bytes / 1e6);
+}
+
 /* From raw bytes to a run that stands before its next step. checkpoint: NULL when starting anew. */
 static Status build(Trainer *t, const Raw *raw, const Gguf *checkpoint, Fault *f) {
     Status status = STATUS_OK;
     if (checkpoint == NULL) status = tokenizer_train(&t->tokenizer, (const char *)raw->train, raw->train_count, t->config.vocab, NULL, f);
     if (status == STATUS_OK) status = encode_texts(t, raw, f);
     if (status == STATUS_OK) status = build_model(t, f);
+    if (status == STATUS_OK) status = check_room(t, f);
     if (status == STATUS_OK && checkpoint != NULL) {
         const CheckpointParts parts = parts_of(t);
         status = checkpoint_load(checkpoint, &parts, f);

@@ -129,6 +129,7 @@ Status trainer_finish(Trainer *t, TrainResult *result, Fault *f); /* writes out_
 const Model *trainer_model(const Trainer *t);
 const Tokenizer *trainer_tokenizer(const Trainer *t);
 size_t trainer_steps_done(const Trainer *t);
+size_t trainer_steps_saved(const Trainer *t); /* step of the checkpoint on disk; 0: there is none of this run */
 TrainFacts trainer_facts(const Trainer *t);
 const char *trainer_checkpoint_path(const Trainer *t);
 void trainer_close(Trainer *t); /* NULL is fine */
