@@ -10,7 +10,7 @@ for fuzzer; do
     name=$(basename "$fuzzer")
     mkdir -p "$folder/$name"
     # A file may not ask for more memory than its own size explains: 512 MB is far above what these seeds need.
-    "$fuzzer" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=512 -max_len=16384 -print_final_stats=1 \
+    "$fuzzer" -max_total_time="$seconds" -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=512 -max_len=20480 -print_final_stats=1 \
         -artifact_prefix="$folder/$name-" "$folder/$name" "$folder/seeds"
     echo "ok $name: $seconds s"
 done
