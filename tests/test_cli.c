@@ -34,6 +34,7 @@ static Status parse(Values *v, Fault *f, char **words) {
         {"--layer", OPT_SIZE, &v->layer, .argument = "N", .help = "a layer"},
         {"--seed", OPT_SEED, &v->seed, .argument = "N", .help = "a seed"},
         {"--temperature", OPT_NUMBER, &v->rate, 0, 10, .argument = "T", .help = "a rate"},
+        {"--scale", OPT_NUMBER, &v->scale, .argument = "X", .help = "without an upper limit"},
         {"--text", OPT_TEXT, &v->text, .argument = "TEXT", .help = "a text"},
         {"--rule", OPT_CHOICE, &v->rule, .choices = rules, .argument = "RULE", .help = "a rule"},
         {0},
@@ -84,6 +85,7 @@ static void faults_name_flag_expected_found_nearest(void **state) {
     refused(WORDS(W("--temperature"), W("11")), PIECES("--temperature", "\"11\""));
     refused(WORDS(W("--temperature"), W("nan")), PIECES("--temperature", "\"nan\""));
     refused(WORDS(W("--temperature"), W("inf")), PIECES("\"inf\""));
+    refused(WORDS(W("--scale=inf")), PIECES("--scale", "at least 0", "\"inf\""));
     refused(WORDS(W("-n"), W("0")), PIECES("-n", "from 1 to 100", "\"0\""));
     refused(WORDS(W("--steps=101")), PIECES("--steps", "from 1 to 100", "\"101\""));
     refused(WORDS(W("--steps=-1")), PIECES("\"-1\""));
@@ -118,7 +120,8 @@ static void nearest_is_near(void **state) {
     (void)state;
     const char *const names[] = {"route", "generate", "train", "info"};
     assert_string_equal(nearest_name("rout", names, 4), "route");
-    assert_string_equal(nearest_name("ruote", names, 4), "route"); /* neighbours swapped */
+    assert_string_equal(nearest_name("ruote", names, 4), "route");
+    assert_string_equal(nearest_name("ste", (const char *const[]){"set"}, 1), "set"); /* neighbours swapped: one edit, and short words may have one */
     assert_string_equal(nearest_name("gen", names, 4), "generate"); /* an abbreviation */
     assert_string_equal(nearest_name("trian", names, 4), "train");
     assert_null(nearest_name("wombat", names, 4));
@@ -247,8 +250,8 @@ static void small_trace(Trace *t, size_t experts, unsigned char second_is_moe) {
         for (size_t i = 0; i < 3 && l->experts > 0; i++) {
             l->topk[i * 2] = (int32_t)(experts - 1);
             l->topk[i * 2 + 1] = 0;
-            l->weights_norm[i * 2] = 0.75f;
-            l->weights_norm[i * 2 + 1] = 0.25f;
+            l->weights_norm[i * 2] = 0.75f - 0.1f * (float)i;
+            l->weights_norm[i * 2 + 1] = 0.25f + 0.1f * (float)i;
             l->residual_norm[i] = 2;
             l->out_norm[i] = 1;
             for (size_t e = 0; e < experts; e++) l->argsort[i * experts + e] = (int32_t)e;

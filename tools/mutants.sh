@@ -24,7 +24,7 @@ try() (
     log=mutant.log
     if [ -f "tests/$1.sh" ]; then
         make -s BUILD=build WERROR= programs >$log 2>&1 || exit 2
-        MOE=build/moe BUILD=build timeout 300 sh "tests/$1.sh" >$log 2>&1 && exit 0 || exit 1
+        MOE=build/moe BUILD=build timeout 300 sh "tests/$1.sh" >$log 2>&1 && ! grep -q '^not ok ' $log && exit 0 || exit 1
     fi
     make -s BUILD=build WERROR= "build/obj/$1" >$log 2>&1 || exit 2
     timeout 120 "build/obj/$1" >$log 2>&1 && exit 0 || exit 1
