@@ -111,10 +111,10 @@ $(BUILD)/corpus: $(CORPUS) $(OBJ)/libmoe.a $(BUILD)/linked
 	$(link) $(ALL_LDLIBS)
 
 # The man page's flags and the completions come from the tables that the program itself reads.
-$(BUILD)/moe.1: docs/moe.1 tools/manual.sh $(BUILD)/moe
-	$(Q)sh tools/manual.sh $(BUILD)/moe docs/moe.1 >$@.part && mv $@.part $@
-$(BUILD)/completions/moe.bash: tools/completions.sh $(BUILD)/moe
-	$(Q)mkdir -p $(@D) && sh tools/completions.sh $(BUILD)/moe $(@D)
+$(BUILD)/moe.1: docs/moe.1 tools/manual.sh $(filter %/moe %/moe-viz,$(PROGRAMS))
+	$(Q)sh tools/manual.sh $(BUILD)/moe docs/moe.1 $(filter %/moe-viz,$^) >$@.part && mv $@.part $@
+$(BUILD)/completions/moe.bash: tools/completions.sh $(filter %/moe %/moe-viz,$(PROGRAMS))
+	$(Q)mkdir -p $(@D) && sh tools/completions.sh $(BUILD)/moe $(@D) $(filter %/moe-viz,$^)
 
 # ---- tests ----
 # A thread that waits sleeps instead of spinning: on a busy machine spinning costs several times the work.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The programs as a person or another program meets them: exit codes, where output goes, help, JSON, completions, the man page.
 # Prints `ok name` or `not ok name` and why. MOE is the program.
+export OMP_WAIT_POLICY=passive # a waiting thread sleeps: other work may be going on
 moe=${MOE:-build/moe}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -45,7 +46,8 @@ done
 
 # Completions and the man page are made from the tables; every command and flag is in all four.
 mkdir "$work/made"
-sh tools/completions.sh "$moe" "$work/made" && sh tools/manual.sh "$moe" docs/moe.1 >"$work/made/moe.1" || echo 'not ok completions and manual are made'
+viz=$(ls "${BUILD:-build}/moe-viz" 2>/dev/null)
+sh tools/completions.sh "$moe" "$work/made" $viz && sh tools/manual.sh "$moe" docs/moe.1 $viz >"$work/made/moe.1" || echo 'not ok completions and manual are made'
 lacking=
 for command in $commands; do
     for flag in $("$moe" "$command" --help=table | cut -f 1 | tr , ' '); do
@@ -54,6 +56,10 @@ for command in $commands; do
         grep -E -e "from $command'" "$work/made/moe.fish" | grep -qE -e "-[ls] $(printf '%s\n' "$flag" | sed 's/^-*//') " || lacking="$lacking fish:$command:$flag"
         grep -qF -e "$(printf '%s\n' "$flag" | sed 's/-/\\-/g')" "$work/made/moe.1" || lacking="$lacking manual:$command:$flag"
     done
+done
+for flag in $([ -z "$viz" ] || "$viz" --help=table | cut -f 1 | tr , ' '); do
+    grep -F 'moe-viz' "$work/made/moe.bash" | grep -qE -e "[ ']$flag " || lacking="$lacking bash:moe-viz:$flag"
+    grep -qF -e "$(printf '%s\n' "$flag" | sed 's/-/\\-/g')" "$work/made/moe.1" || lacking="$lacking manual:moe-viz:$flag"
 done
 same 'completions and manual know every flag' "$lacking" ''
 if command -v bash >/dev/null 2>&1; then
@@ -71,3 +77,39 @@ if [ -e /dev/full ]; then
     "$moe" help >/dev/full 2>"$work/err"
     same 'a full disk is reported' "$?" 1
 fi
+
+# The path from a text to a picture, on a model of two steps.
+tiny=$work/tiny.gguf
+"$moe" train --text data/sample.txt --out "$tiny" --steps 2 --vocab 300 --layers 2 --dim 16 --heads 2 --kv-heads 1 --experts 4 --context 32 --batch 2 \
+    --validate-windows 2 >"$work/out" 2>"$work/err" || echo "not ok a tiny model is trained: $(tail -1 "$work/err")"
+text='The cat sat.'
+check 'route --json' 0 '"experts":4,"experts_used":2' '' -- route --model "$tiny" --text "$text" --json
+tokens=$("$moe" tokenize --model "$tiny" --text "$text" --json | grep -o '"id":' | wc -l)
+same 'route and tokenize see the same tokens' "$(grep -o '"id":' "$work/out" | wc -l)" "$tokens"
+sums=$(grep -o '"load":\[[0-9,]*\]' "$work/out" | sed 's/.*\[//; s/\]//' | awk -F , '{s = 0; for (i = 1; i <= NF; i++) s += $i; printf "%d ", s}')
+same 'loads sum to tokens times experts used' "$sums" "$((tokens * 2)) $((tokens * 2)) "
+check 'route --experts-used' 0 '"experts_used":3' '' -- route --model "$tiny" --text "$text" --experts-used 3 --json
+check 'route --layer beyond the last' 2 '' '--layer: expected a layer from 0 to 1, found 2' -- route --model "$tiny" --text "$text" --layer 2
+check 'route --tokens beyond the vocabulary' 2 '' '--tokens: item 1' -- route --model "$tiny" --tokens 5,99999
+check 'route draws bars' 0 '█' '' -- route --model "$tiny" --text "$text"
+same 'no colour where no terminal reads' "$(grep -c "$(printf '\033')" "$work/out")" 0
+if command -v script >/dev/null 2>&1; then
+    TERM=xterm script -qec "'$moe' route --model '$tiny' --text a" /dev/null </dev/null >"$work/out" 2>&1
+    same 'colour on a terminal' "$([ "$(grep -c "$(printf '\033')" "$work/out")" -gt 0 ] && echo yes)" yes
+    NO_COLOR=1 TERM=xterm script -qec "'$moe' route --model '$tiny' --text a" /dev/null </dev/null >"$work/out" 2>&1
+    same 'NO_COLOR is honoured' "$(grep -c "$(printf '\033')" "$work/out")" 0
+else
+    echo 'SKIP colour on a terminal: no script(1) here'
+fi
+check 'route --trace' 0 '' '' -- route --model "$tiny" --text "$text" --trace "$work/trace.gguf" --detail large
+check 'info reads the trace' 0 'ffn_moe_topk-1' '' -- info "$work/trace.gguf"
+
+say() { "$moe" generate --model "$tiny" --text "$text" -n 20 "$@" 2>/dev/null; }
+same 'same seed, same text' "$(say --seed 5 | cksum)" "$(say --seed 5 | cksum)"
+same 'another seed, another text' "$([ "$(say --seed 5 | cksum)" != "$(say --seed 6 | cksum)" ] && echo yes)" yes
+check 'generate --json' 0 '"prompt":"The cat sat.","text":' '' -- generate --model "$tiny" --text "$text" -n 5 --json
+same 'one sample of several is the sample of its seed' "$(say --json --seed 5 --count 3 | grep -o '"seed":6,"text":.*' | grep -o '"tokens":\[[0-9,]*\]' | head -1)" \
+    "$(say --json --seed 6 | grep -o '"tokens":\[[0-9,]*\]')"
+check 'generate goes on past the context' 0 "$text" 'context of 32 tokens is full' -- generate --model "$tiny" --text "$text" -n 100
+check 'a prompt longer than the context' 0 '' 'only the last 32 are read' -- generate --model "$tiny" --text "$text $text $text $text $text $text $text" -n 3
+same 'text from standard input' "$(printf '%s' "$text" | "$moe" generate --model "$tiny" --text - -n 20 --seed 5 2>/dev/null | cksum)" "$(say --seed 5 | cksum)"
