@@ -114,6 +114,9 @@ static void words_after_two_dashes(void **state) {
     assert_string_equal(found[1], "--b");
     count = 1;
     assert_int_equal(options_parse(&command, table, 3, WORDS(W("a"), W("b")), found, &count, &done, &f), STATUS_USAGE);
+    count = 2;
+    assert_int_equal(options_parse(&command, table, 2, WORDS(W("--b")), found, &count, &done, &f), STATUS_USAGE);
+    assert_int_equal(count, 0); /* nothing was read, and the caller sees that */
 }
 
 static void nearest_is_near(void **state) {

@@ -264,9 +264,10 @@ static Status unexpected_word(const Command *command, const Option *table, const
 Status options_parse(const Command *command, const Option *table, int argc, char **argv, const char **positional, size_t *positional_count,
                      bool *done, Fault *f) {
     const size_t room = positional == NULL ? 0 : *positional_count;
-    size_t words = 0;
+    size_t none = 0, *words = positional_count == NULL ? &none : positional_count; /* right even where a later word is refused */
     bool flags_end = false;
     *done = false;
+    *words = 0;
     for (int at = 1; at < argc; at++) {
         const char *word = argv[at];
         if (!flags_end && strcmp(word, "--") == 0) {
@@ -281,12 +282,11 @@ Status options_parse(const Command *command, const Option *table, int argc, char
         } else if (!flags_end && word[0] == '-' && word[1] != '\0') {
             const Status status = read_flag(table, argc, argv, &at, f);
             if (status != STATUS_OK) return status;
-        } else if (words < room) {
-            positional[words++] = word;
+        } else if (*words < room) {
+            positional[(*words)++] = word;
         } else {
             return unexpected_word(command, table, word, room, f);
         }
     }
-    if (positional_count != NULL) *positional_count = words;
     return STATUS_OK;
 }
