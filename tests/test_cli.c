@@ -16,7 +16,7 @@ typedef struct {
     bool flag;
     size_t steps, layer;
     uint64_t seed;
-    double rate;
+    double rate, scale;
     const char *text, *rule;
 } Values;
 
