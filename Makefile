@@ -163,10 +163,10 @@ TEXT ?= The cat sat on the warm mat and looked at the moon.
 run: programs ## open the window on TEXT="..."; without a display, draw a picture and a film
 	@sh tools/run.sh $(BUILD) '$(subst ','\'',$(TEXT))'
 bench: programs ## measure every variant, verified first, beside this machine's limits; and PyTorch where it is installed
-	@$(BUILD)/moe bench $(if $(TORCH),--torch $(PYTHON))
+	@$(BUILD)/moe bench --torch $(PYTHON)
 model: programs ## train the shipped model and its two dense twins from scratch
 	@sh tools/model.sh $(BUILD)
-judge: programs ## measure what the models write
+judge: programs ## measure what the models write (Python 3; SAMPLES=300)
 	@sh tools/judge.sh $(BUILD) $(PYTHON)
 figures: programs ## draw the README's picture again
 	@sh tools/figures.sh $(BUILD)

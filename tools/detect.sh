@@ -86,7 +86,6 @@ else line GPU 'nvcc not found: CPU only'; fi
 
 if command -v "$PYTHON" >/dev/null 2>&1 && "$PYTHON" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("torch") and u.find_spec("transformers")))' 2>/dev/null; then
     line PyTorch "found, for comparison in 'make bench'"
-    make_var 'TORCH = 1'
 else line PyTorch "not found: 'make bench' measures this engine alone"; fi
 
 mv "$mk.part" "$mk"
