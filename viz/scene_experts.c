@@ -51,7 +51,7 @@ static void load_bar(Stage *s, Box b, const ExpertFacts *x, Color fill) {
 static void slot_squares(Stage *s, Box b, const ExpertFacts *x) {
     const double gap = 2.5;
     const int64_t slots = x->load > x->capacity ? x->load : x->capacity, at_once = x->most; /* one size for all cards of the layer */
-    double side = 11;
+    double side = 13;
     int64_t columns = 0, rows = 0;
     for (; side >= 5; side -= 1) {
         columns = (int64_t)((b.w + gap) / (side + gap)), rows = (int64_t)((b.h + gap) / (side + gap));

@@ -50,7 +50,11 @@ static void title(Stage *s, double x, double right) {
     char shape[200];
     const size_t moe_k = t->top_k, experts = t->experts;
     snprintf(shape, sizeof shape, "%zu layers × %zu experts, top-%zu, %zu token%s", t->layers, experts, moe_k, t->tokens, t->tokens == 1 ? "" : "s");
-    const double model_w = stage_text(s, t->model[0] != '\0' ? t->model : "no model", x, 28, type_body, ALIGN_LEFT, fmax(40, room * 0.45), tag);
+    const double model_w = stage_text(s,
+                                      t->model[0] != '\0' ? t->model
+                                      : t->layers > 0     ? "unnamed model"
+                                                          : "no model",
+                                      x, 28, type_body, ALIGN_LEFT, fmax(40, room * 0.45), tag);
     const double at = x + model_w + 14;
     const double w = t->layers > 0 ? stage_text(s, shape, at, 28, type_label, ALIGN_LEFT, fmax(1, room - model_w - 14), tag) : 0;
     pill(s, at + w + 14, 12, source, t->layers == 0 ? INK_FAINT : simulated ? INK_NOTE : INK_GOOD);

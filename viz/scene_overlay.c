@@ -194,22 +194,24 @@ static const char *const help_rows[][2] = {
     {"H", "colours of the load"},
     {"P", "save a picture"},
     {"R", "record"},
+    {"C", "copy the view as a line"},
     {"F11", "full screen"},
     {"Ctrl + −", "larger, smaller"},
     {"wheel, drag", "zoom and pan"},
+    {"Ctrl Q", "quit"},
 };
 
 static void help(Stage *s) {
     if (!s->v->help) return;
     const size_t count = sizeof help_rows / sizeof *help_rows, half = (count + 1) / 2;
-    const double w = 640, h = 92 + 30 * (double)half;
+    const double w = 640, h = 84 + 29 * (double)half;
     const Box b = {(s->width - w) / 2, fmax(20, (s->height - h) / 2 - 20), w, h};
     stage_rect(s, (Box){0, 0, s->width, s->height}, 0, 0xa8080a0d, -1);
     shadow_card(s, b);
     stage_text(s, "Keys", b.x + 28, b.y + 38, type_title, ALIGN_LEFT, 0, -1);
     stage_text(s, "hover anything for its exact value and formula; click to pin it", b.x + 96, b.y + 38, type_label, ALIGN_LEFT, w - 110, -1);
     for (size_t i = 0; i < count; i++) {
-        const double x = b.x + 28 + 300 * (double)(i / half), y = b.y + 62 + 30 * (double)(i % half);
+        const double x = b.x + 28 + 300 * (double)(i / half), y = b.y + 62 + 29 * (double)(i % half);
         const double key_w = fmax(28, stage_text_width(s, help_rows[i][0], type_label) + 16);
         stage_rect(s, (Box){x, y, key_w, 22}, 5, 0xff313a47, -1);
         stage_text(s, help_rows[i][0], x + key_w / 2, y + 15, type_in(type_label, INK_TEXT), ALIGN_CENTER, 0, -1);

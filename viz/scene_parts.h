@@ -52,7 +52,7 @@ Color color_text_on(Color fill); /* dark or white, whichever reads on it */
 
 /* ---- scene_words.c: numbers and tokens in words ---- */
 enum { WORD_BYTES = 96 };
-void word_token(char *out, size_t room, const Trace *t, size_t token); /* \n as ⏎, blank as ·, other bytes as \xHH */
+void word_token(char *out, size_t room, const Trace *t, size_t token); /* \n as ⏎, blank as ·, other bytes as \xHH, no text as #id */
 void word_flops(char *out, size_t room, double flops);                  /* 25563.6e9: "25.6 TFLOP" */
 void word_bytes(char *out, size_t room, double bytes);                  /* decimal: "77.3 GB" */
 void word_count(char *out, size_t room, int64_t count);                 /* 1966080: "1,966,080" */

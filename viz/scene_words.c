@@ -17,7 +17,8 @@ void word_token(char *out, size_t room, const Trace *t, size_t token) {
     out[0] = '\0';
     const char *bytes = t->token_text[token];
     const size_t count = bytes == NULL ? 0 : t->token_bytes[token];
-    size_t used = count == 0 ? put(out, room, 0, "∅") : 0;
+    size_t used = 0;
+    if (count == 0) snprintf(out, room, "#%d", t->token_ids[token]); /* a model whose tokenizer is not read: its id is all there is */
     for (size_t i = 0; i < count;) {
         utf8proc_int32_t point;
         utf8proc_ssize_t taken = utf8proc_iterate((const utf8proc_uint8_t *)bytes + i, (utf8proc_ssize_t)(count - i), &point);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double speed_min = 0.25, speed_max = 16, scale_min = 0.5, scale_max = 3, zoom_max = 12;
+static const double speed_min = 0.25, speed_max = 16, scale_min = 0.5, scale_max = 4, zoom_max = 12;
 
 void view_init(View *v) {
     *v = (View){.speed = 1, .stop_ms = -1, .pointer_x = -1, .pointer_y = -1, .open_expert = -1, .zoom = 1, .scale = 1, .narration = true};

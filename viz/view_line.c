@@ -47,7 +47,7 @@ static bool take(View *v, Place *at, const Trace *t, const char *name, const cha
     if (strcmp(name, "token") == 0) return t->tokens > 0 && whole(&v->token, value, 0, t->tokens - 1);
     if (strcmp(name, "time") == 0) return at->by_beat = false, number(&v->time_ms, value, 0, timeline_length_ms(t));
     if (strcmp(name, "speed") == 0) return number(&v->speed, value, 0.25, 16);
-    if (strcmp(name, "scale") == 0) return number(&v->scale, value, 0.5, 3);
+    if (strcmp(name, "scale") == 0) return number(&v->scale, value, 0.5, 4);
     if (strcmp(name, "motion") == 0) return either(&v->reduced_motion, value, "full", "reduced");
     if (strcmp(name, "narration") == 0) return either(&v->narration, value, "off", "on");
     if (strcmp(name, "palette") != 0) return false;
@@ -59,7 +59,7 @@ static bool take(View *v, Place *at, const Trace *t, const char *name, const cha
 
 Status view_from_line(View *v, const Trace *t, const char *line, Fault *f) {
     char copy[1024];
-    if (snprintf(copy, sizeof copy, "%s", line) >= (int)sizeof copy) return fault(f, STATUS_USAGE, "--view: longer than %zu bytes", sizeof copy);
+    if (snprintf(copy, sizeof copy, "%s", line) >= (int)sizeof copy) return fault(f, STATUS_USAGE, "--state: longer than %zu bytes", sizeof copy);
     View next = *v;
     Place at = {1, 1, false};
     char *rest, *word = strtok_r(copy, " ", &rest);
@@ -67,13 +67,13 @@ Status view_from_line(View *v, const Trace *t, const char *line, Fault *f) {
     for (size_t i = 0; word != NULL && i < scene_page_count; i++) {
         if (strcasecmp(word, scene_pages[i].name) == 0) page = i;
     }
-    if (page == scene_page_count) return fault(f, STATUS_USAGE, "--view: '%s' names no view; expected '%s'", word ? word : "", scene_pages[0].name);
+    if (page == scene_page_count) return fault(f, STATUS_USAGE, "--state: '%s' names no view; expected '%s'", word ? word : "", scene_pages[0].name);
     next.page = page;
     while ((word = strtok_r(NULL, " ", &rest)) != NULL) {
         char *equals = strchr(word, '=');
-        if (equals == NULL) return fault(f, STATUS_USAGE, "--view: '%s' should be name=value", word);
+        if (equals == NULL) return fault(f, STATUS_USAGE, "--state: '%s' should be name=value", word);
         *equals = '\0';
-        if (!take(&next, &at, t, word, equals + 1)) return fault(f, STATUS_USAGE, "--view: %s=%s is not possible for this trace", word, equals + 1);
+        if (!take(&next, &at, t, word, equals + 1)) return fault(f, STATUS_USAGE, "--state: %s=%s is not possible for this trace", word, equals + 1);
     }
     if (at.by_beat && t->layers > 0) next.time_ms = timeline_rest_ms(t, at.layer - 1, (Beat)at.beat);
     next.playing = false;
