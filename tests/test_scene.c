@@ -382,7 +382,8 @@ static void test_any_bytes_become_text(void **state) {
     set_token(&p.t, 2, "\xc3", 1);
     set_token(&p.t, 3, "a\0b", 3);
     set_token(&p.t, 4, "", 0);
-    set_token(&p.t, 5, "\xff\xfe\x80wide open and far too long for any chip that stands in this row of chips", 80);
+    static const char wide[] = "\xff\xfe\x80wide open and far too long for any chip that stands in this row of chips";
+    set_token(&p.t, 5, wide, sizeof wide - 1);
     snprintf(p.t.model, sizeof p.t.model, "bad \xf0\x9f name\twith a tab");
     stand_at(&p, 0, BEAT_RESIDUAL);
     for (p.v.token = 0; p.v.token < p.t.tokens; p.v.token++) {

@@ -132,11 +132,13 @@ static void cell(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
     const bool lit = x->rank >= 0 && s->on[BEAT_CHOOSE] > 0;
     const Type type = {size, lit ? FONT_BOLD : FONT_REGULAR, lit ? INK_WHITE : x->load > 0 || on < 0.5 ? 0xffd5dae2 : INK_FAINT};
     const double y = b.y + b.h / 2 + size * 0.36;
-    const double number_w = stage_text(s, text, b.x + 6, y, type, ALIGN_LEFT, b.w - 8, tag);
+    stage_text(s, text, b.x + 6, y, type, ALIGN_LEFT, b.w - 8, tag);
     const Type small = {size * 0.86, FONT_REGULAR, style_alpha(INK_WHITE, 0.62 * on)};
+    char widest[64]; /* loads go into all cells of a layer or into none: where the longest number and the longest load fit side by side */
+    snprintf(widest, sizeof widest, "%zu %lld", s->layer->experts - 1, (long long)x->most);
     snprintf(text, sizeof text, "%lld", (long long)x->load);
-    const double room = b.w - 6 - number_w - 6 - 6; /* the load goes in only whole, at a size one can read */
-    if (size >= 9 && on > 0.5 && stage_text_width(s, text, small) <= room) stage_text(s, text, b.x + b.w - 6, y, small, ALIGN_RIGHT, 0, tag);
+    const bool fits = size >= 9 && stage_text_width(s, widest, (Type){size, FONT_BOLD, 0}) <= b.w - 12;
+    if (fits && on > 0.5) stage_text(s, text, b.x + b.w - 6, y, small, ALIGN_RIGHT, 0, tag);
     if (x->load > x->served && on > 0) stage_dot(s, b.x + b.w - 2.5, b.y + 2.5, 1.9, style_alpha(INK_WARN, on));
     edge(s, b, radius, x);
 }
