@@ -4,11 +4,11 @@
 set -eu
 build=$1
 export LC_ALL=C.UTF-8 COLUMNS=100
-"$build/moe-viz" --text 'Mia has a red kite.' --size 1280x720 --at 2:7:4 --shot docs/route.png
+"$build/moe-viz" --text 'Ida has a red kite on the hill.' --size 1280x720 --at 3:7:5 --shot docs/route.png
 awk '/^```/ { inside = 0 }
      !inside { print }
      /^```console/ { block = 1; next }
-     block && /^\$ / { command = substr($0, 3); close(command); while ((command " 2>/dev/null" | getline line) > 0) print line; inside = 1; block = 0 }
+     block && /^\$ / { command = substr($0, 3) " 2>/dev/null"; while ((command | getline line) > 0) { sub(/ +$/, "", line); print line }; close(command); inside = 1; block = 0 }
      /^```/ { block = 0 }' README.md >README.md.part
 mv README.md.part README.md
 ls -l docs/route.png | awk '{ print $NF ", " $5 " bytes; README.md: console blocks run again" }'
