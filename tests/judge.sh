@@ -9,7 +9,7 @@ failed=0
 judge() { python3 tools/judge.py text "$1" --corpus "$BUILD/corpus" --max-functions 60; }
 
 judge "$scratch/validation.txt" >"$scratch/scores"
-if [ "$(grep -c '100\.0%' "$scratch/scores")" -eq 16 ] && ! grep '%' "$scratch/scores" | grep -v -q '100\.0%'; then
+if [ "$(grep -c '100\.0%' "$scratch/scores")" -eq 18 ] && ! grep '%' "$scratch/scores" | grep -v -q '100\.0%'; then
     echo "ok validation_text_scores_100"
 else
     echo "not ok validation_text_scores_100" && failed=1
@@ -52,6 +52,10 @@ fault 'dialogue: names' 'Ana: Where is my red kite, Tom?
 Tom: The red kite is on the hill, Mira.'
 fault 'dialogue: object and colour' 'Ana: Where is my red kite, Tom?
 Tom: The red boat is on the hill, Ana.'
+fault 'song: names' 'Ana, Ana, where is the red kite?
+Tom, Tom, give Mira the red kite.'
+fault 'song: object and colour' 'Ana, Ana, where is the red kite?
+The red kite, the blue kite, the red kite is on the hill.'
 fault 'dates right' '3 May is a Monday, so 4 May is a Thursday, and Ana brings jam.'
 fault 'tables right' 'day | date | name | thing
 Monday | 3 May | Ana | red kite

@@ -16,7 +16,7 @@
 #include "data/corpus/lexicon.c"
 #include "data/corpus/story.c"
 
-static void (*const every_kind[KIND_COUNT])(Doc *) = {story_write, dialogue_write, arithmetic_write, code_write, table_write, date_write};
+static void (*const every_kind[KIND_COUNT])(Doc *) = {story_write, dialogue_write, arithmetic_write, code_write, table_write, date_write, song_write};
 static Doc doc;
 
 enum { DOCUMENTS = 2000 }; /* of each kind */

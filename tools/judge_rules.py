@@ -4,7 +4,7 @@ In: documents of any kind, right or wrong. Out: for each measure how many were j
 """
 import collections, os, re, subprocess, tempfile
 
-KINDS = ("story", "dialogue", "arithmetic", "code", "table", "date")
+KINDS = ("story", "dialogue", "arithmetic", "code", "table", "date", "song")
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
 MONTHS = "January February March April May June July August September October November December".split()
 MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
@@ -61,7 +61,7 @@ def kind_of(doc):
         return "arithmetic"
     if re.search(DATE, doc):
         return "date"
-    return "story"
+    return "song" if "\n" in doc else "story"
 
 
 def sentences(doc):
@@ -72,14 +72,14 @@ def units(doc, kind):
     """What counts as one sentence for the overlap: a sentence of prose, a line of a dialogue, table or row of equations, a whole function."""
     if kind == "code":
         return [doc]
-    return doc.split("\n") if kind in ("dialogue", "table") else sentences(doc)
+    return doc.split("\n") if kind in ("dialogue", "table", "song") else sentences(doc)
 
 
 def cut(doc, kind):
     """The complete part of a document whose end is missing."""
     if kind == "code":
         return ""
-    if kind in ("dialogue", "table"):
+    if kind in ("dialogue", "table", "song"):
         return doc.rpartition("\n")[0]
     if kind == "arithmetic" and re.match(r"\d", doc):
         return doc.rpartition(", ")[0]
@@ -119,6 +119,7 @@ class Scores:
 MEASURES = ("words exist", "sums right", "sums right, held-out pairs", "differences right", "differences right, held-out pairs",
             "products right", "products right, held-out pairs", "problem uses its numbers", "C accepted", "story: names", "story: pronouns",
             "story: object", "story: colour", "story: animal", "dialogue: two speakers", "dialogue: names", "dialogue: object and colour",
+            "song: names", "song: object and colour",
             "dates right", "tables right")
 OP_NAMES = {"+": "sums right", "-": "differences right", "x": "products right"}
 
@@ -188,6 +189,16 @@ def judge_dialogue(scores, lexicon, doc):
         scores.add("dialogue: names", all(w in speakers and w != s for w, s in called), doc)
     objects, colours, _, _, coloured, _ = named_things(lexicon, doc)
     scores.add("dialogue: object and colour", len(objects) >= 2 and len(set(objects)) == 1 == len(set(colours)) and coloured, doc)
+
+
+def judge_song(scores, lexicon, doc):
+    names = {w for w in re.findall(r"[A-Za-z]+", doc) if w in lexicon.names}
+    if "\n" not in doc:
+        return
+    scores.add("song: names", len(names) <= 2, doc)
+    objects, colours, _, _, coloured, _ = named_things(lexicon, doc)
+    if objects:
+        scores.add("song: object and colour", len(set(objects)) == 1 == len(set(colours)) and coloured, doc)
 
 
 def judge_problem(scores, doc):
@@ -277,6 +288,8 @@ def judge_documents(documents, lexicon, max_functions=2000):
             judge_story(scores, lexicon, doc)
         elif kind == "dialogue":
             judge_dialogue(scores, lexicon, doc)
+        elif kind == "song":
+            judge_song(scores, lexicon, doc)
         elif kind == "arithmetic":
             judge_problem(scores, doc)
         elif kind == "date":

@@ -1,12 +1,13 @@
 /* corpus.h: the map of the text generator.
  *
- * In: a seed and a number of bytes. Out: documents of six kinds with a blank line after each, and, if asked for, the class of
+ * In: a seed and a number of bytes. Out: documents of seven kinds with a blank line after each, and, if asked for, the class of
  * every piece written. The same seed gives the same bytes on every machine: integers only, one Rng, no library's random numbers.
  *
  *   lexicon.c     every word, with its class                      doc.c     a document as it grows; templates become pieces
  *   story.c       plots, beat by beat                             dialogue.c two speakers about one thing
  *   arithmetic.c  sums, differences, products; the held-out pairs code.c    C functions
- *   dates.c       calendars and tables                            main.c    flags, the mix, output
+ *   dates.c       calendars and tables                            song.c    a few words again and again
+ *   main.c        flags, the mix, output
  *
  * Which text this is for: a model of a few million parameters that reads 128 tokens. So a document is short, each of its names,
  * its object and the object's colour come back in almost every sentence, and the whole lexicon is a few hundred words.
@@ -38,7 +39,7 @@ typedef enum {
 } WordClass;
 extern const char *const class_names[CLASS_COUNT];
 
-typedef enum { KIND_STORY, KIND_DIALOGUE, KIND_ARITHMETIC, KIND_CODE, KIND_TABLE, KIND_DATE, KIND_COUNT } Kind;
+typedef enum { KIND_STORY, KIND_DIALOGUE, KIND_ARITHMETIC, KIND_CODE, KIND_TABLE, KIND_DATE, KIND_SONG, KIND_COUNT } Kind;
 extern const char *const kind_names[KIND_COUNT];
 
 /* ---- lexicon.c ---- */
@@ -115,6 +116,7 @@ void arithmetic_write(Doc *doc);
 void code_write(Doc *doc);
 void table_write(Doc *doc);
 void date_write(Doc *doc);
+void song_write(Doc *doc);
 
 /* ---- arithmetic.c: operand pairs that no text ever contains, so that a judge can ask for them ---- */
 bool sum_held_out(int a, int b); /* a + b and b + a, and with them (a+b) - a and (a+b) - b */

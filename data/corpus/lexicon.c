@@ -13,7 +13,7 @@
 const char *const class_names[CLASS_COUNT] = {"name",     "noun",        "verb",        "adjective", "adverb",    "determiner",
                                               "pronoun",  "preposition", "conjunction", "particle",  "number",    "punctuation",
                                               "operator", "keyword",     "identifier",  "string",    "whitespace"};
-const char *const kind_names[KIND_COUNT] = {"story", "dialogue", "arithmetic", "code", "table", "date"};
+const char *const kind_names[KIND_COUNT] = {"story", "dialogue", "arithmetic", "code", "table", "date", "song"};
 
 static const char *const girls[] = {"Mira", "Ana",  "Lily", "Nora", "Ida",  "Zoe",  "Ella", "Maya",
                                     "Rosa", "Emma", "Lena", "Tara", "Vera", "Nina", "Eva",  "Jane"};
