@@ -5,8 +5,9 @@
  * layer_rows, beside the field of LayerView that will point to them.
  *
  * Initial values: N(0, 0.02²); the two matrices of a layer that write into the residual stream are scaled by 1/sqrt(2L), since 2L of them are
- * summed (Radford et al. 2019, section 2.3). Names are GGUF's; ffn_gate_inp_hidden, ffn_gate_inp_noise and the use of *_shexp in this
- * architecture are ours.
+ * summed (Radford et al. 2019, section 2.3). The embedding is N(0, 1/D), rows of length one, and never decays: smaller rows with decay were seen to
+ * lose what tells one name from another (docs/training.md). Names are GGUF's; ffn_gate_inp_hidden, ffn_gate_inp_noise and the use of *_shexp in
+ * this architecture are ours.
  */
 #include "model/model.h"
 
@@ -18,7 +19,7 @@
 enum { LAYER_ROWS_MOST = 16 };
 static const double matrix_std = 0.02;
 
-typedef enum { ROW_NORM, ROW_MATRIX, ROW_RESIDUAL_OUT, ROW_ROUTER } RowKind;
+typedef enum { ROW_NORM, ROW_MATRIX, ROW_RESIDUAL_OUT, ROW_ROUTER, ROW_EMBEDDING } RowKind;
 typedef struct {
     const char *suffix; /* after blk.N. */
     RowKind kind;
@@ -73,6 +74,19 @@ static void layer_rows(Rows *rows, const ModelConfig *c, bool is_moe) {
 
 /* ---- the table ---- */
 
+static double initial_std(const Row *row, size_t layers) {
+    switch (row->kind) {
+    case ROW_NORM:
+        return 0.0;
+    case ROW_RESIDUAL_OUT:
+        return matrix_std / sqrt(2.0 * (double)layers);
+    case ROW_EMBEDDING:
+        return 1.0 / sqrt((double)row->shape[1]);
+    default:
+        return matrix_std;
+    }
+}
+
 static Status add_param(ParamTable *t, const char *name, const Row *row, size_t layers, Fault *f) {
     Param *p = &t->list[t->count];
     *p = (Param){.dims = row->dims, .count = 1, .offset = t->scalars};
@@ -85,7 +99,7 @@ static Status add_param(ParamTable *t, const char *name, const Row *row, size_t 
     }
     fits = fits && size_add(&t->scalars, t->scalars, p->count) && size_mul(&bytes, t->scalars, sizeof(double)) && bytes <= PTRDIFF_MAX;
     if (!fits) return fault(f, STATUS_FAIL, "model configuration: with %s the parameters no longer fit an address", name);
-    p->init_std = row->kind == ROW_NORM ? 0.0 : row->kind == ROW_RESIDUAL_OUT ? matrix_std / sqrt(2.0 * (double)layers) : matrix_std;
+    p->init_std = initial_std(row, layers);
     p->decay = row->kind == ROW_MATRIX || row->kind == ROW_RESIDUAL_OUT;
     p->keep_f32 = row->kind == ROW_NORM || row->kind == ROW_ROUTER;
     t->count++;
@@ -104,9 +118,10 @@ static Status add_layer(ParamTable *t, const ModelConfig *c, size_t layer, Fault
 }
 
 static Status fill_table(ParamTable *t, const ModelConfig *c, Fault *f) {
+    const Row embedding = {NULL, ROW_EMBEDDING, 2, {c->vocab, c->model_dim, 1}, 0};
     const Row head = {NULL, ROW_MATRIX, 2, {c->vocab, c->model_dim, 1}, 0};
     const Row norm = {NULL, ROW_NORM, 1, {c->model_dim, 1, 1}, 0};
-    Status status = add_param(t, "token_embd.weight", &head, c->layers, f);
+    Status status = add_param(t, "token_embd.weight", &embedding, c->layers, f);
     for (size_t l = 0; l < c->layers && status == STATUS_OK; l++) status = add_layer(t, c, l, f);
     if (status == STATUS_OK) status = add_param(t, "output_norm.weight", &norm, c->layers, f);
     if (status == STATUS_OK && !c->tied) status = add_param(t, "output.weight", &head, c->layers, f);
