@@ -12,6 +12,7 @@
 #include "data/corpus/code.c"
 #include "data/corpus/dates.c"
 #include "data/corpus/dialogue.c"
+#include "data/corpus/song.c"
 #include "data/corpus/doc.c"
 #include "data/corpus/lexicon.c"
 #include "data/corpus/story.c"

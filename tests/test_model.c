@@ -396,7 +396,8 @@ static void the_table_places_every_parameter_once(void **state) {
         assert_int_equal(p->offset, next);
         assert_int_equal(p->count, count);
         assert_ptr_equal(params_find(&m.params, p->name), p);
-        assert_true(p->decay != p->keep_f32); /* norms and router: F32 and no decay */
+        const bool embedding = strcmp(p->name, "token_embd.weight") == 0; /* no decay, but stored as small as other matrices */
+        assert_true(p->decay == (!p->keep_f32 && !embedding)); /* norms and router: F32 and no decay */
         next += count;
     }
     assert_int_equal(m.params.scalars, next);
@@ -439,6 +440,7 @@ static void initial_values_have_their_scale(void **state) {
         }
     }
     assert_true(fabs(params_find(&m.params, "blk.0.attn_output.weight")->init_std - 0.02 / sqrt(6.0)) < 1e-12);
+    assert_true(fabs(params_find(&m.params, "token_embd.weight")->init_std - 1.0 / sqrt(32.0)) < 1e-12);
     model_free(&m);
 }
 
