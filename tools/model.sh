@@ -5,7 +5,7 @@
 set -eu
 build=$1 folder=${2:-data}
 export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
-"$build/corpus" --seed 1 --bytes 24000000 --out "$build/train.txt"
+"$build/corpus" --seed 1 --bytes 40000000 --out "$build/train.txt"
 "$build/corpus" --seed 2 --bytes 600000 --out "$build/validation.txt" # another seed: other documents
 
 train() {
