@@ -30,18 +30,24 @@ typedef struct {
 } Screen;
 
 bool window_possible(Fault *why) {
+    static const char instead[] = "make a picture with --shot FILE.png or a film with --record FILE.mp4";
     SDL_SetHint(SDL_HINT_FRAMEBUFFER_ACCELERATION, "0"); /* before the window: presenting a plain surface is far cheaper under a software server */
     SDL_SetHint(SDL_HINT_NO_SIGNAL_HANDLERS, "1"); /* Ctrl-C ends the program as usual */
     SDL_SetHint(SDL_HINT_VIDEO_ALLOW_SCREENSAVER, "1");
+#ifdef __linux__
+    /* asked first, since SDL's drivers print lines of their own while they fail one after the other */
+    if (getenv("DISPLAY") == NULL && getenv("WAYLAND_DISPLAY") == NULL && getenv("SDL_VIDEODRIVER") == NULL) {
+        fault(why, STATUS_FAIL, "no window here: no display was found (DISPLAY and WAYLAND_DISPLAY are not set); %s", instead);
+        return false;
+    }
+#endif
     if (SDL_Init(SDL_INIT_VIDEO) != 0) {
-        fault(why, STATUS_FAIL, "no window here (%s); make a picture with --shot FILE.png or a film with --record FILE.mp4", SDL_GetError());
+        fault(why, STATUS_FAIL, "no window here (%s); %s", SDL_GetError(), instead);
         return false;
     }
     const char *driver = SDL_GetCurrentVideoDriver();
     if (driver != NULL && strcmp(driver, "dummy") != 0 && strcmp(driver, "offscreen") != 0) return true;
-    fault(why, STATUS_FAIL,
-          "no window here: no display was found (SDL's driver is \"%s\"); make a picture with --shot FILE.png or a film with --record FILE.mp4",
-          driver == NULL ? "none" : driver);
+    fault(why, STATUS_FAIL, "no window here: no display was found (SDL's driver is \"%s\"); %s", driver == NULL ? "none" : driver, instead);
     SDL_Quit();
     return false;
 }

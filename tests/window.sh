@@ -1,0 +1,128 @@
+#!/bin/sh
+# The real window under Xvfb, driven by xdotool: every documented key, a typed prompt, the mouse, a picture and a film made from it.
+# What the window believes is read from the line of state that it prints when it closes. Prints `ok name`, `not ok name` or `SKIP name: why`.
+set -u
+viz=${BUILD:-build}/moe-viz
+moe=${MOE:-build/moe}
+for tool in Xvfb xdotool; do
+    command -v $tool >/dev/null 2>&1 || { echo "SKIP window: $tool was not found (Debian: apt install xvfb xdotool)"; exit 0; }
+done
+[ -x "$viz" ] || { echo "SKIP window: $viz was not built (SDL2 or cairo was not found)"; exit 0; }
+viz=$(realpath "$viz") moe=$(realpath "$moe") model=
+[ -f data/model.gguf ] && model=$PWD/data/model.gguf
+work=$(mktemp -d)
+server=
+trap 'kill $server 2>/dev/null; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+Xvfb -displayfd 3 -screen 0 1400x900x24 3>display >/dev/null 2>&1 &
+server=$!
+for i in 1 2 3 4 5 6 7 8 9 10; do [ -s display ] && break; sleep 0.5; done
+DISPLAY=:$(cat display)
+export DISPLAY
+unset SDL_VIDEODRIVER WAYLAND_DISPLAY
+
+# start FLAGS...: opens the window and waits until it is there
+start() {
+    "$viz" --print-state "$@" >state 2>errors &
+    program=$!
+    window=$(timeout 60 xdotool search --sync --onlyvisible --pid $program 2>/dev/null | head -1)
+    xdotool windowfocus --sync "$window" 2>/dev/null
+    sleep 0.5
+}
+keys() { xdotool key --delay 60 "$@"; sleep 0.3; }
+# waits up to 30 s until a command succeeds
+until_true() { for i in $(seq 60); do "$@" >/dev/null 2>&1 && return 0; sleep 0.5; done; return 1; }
+gone() { ! kill -0 $program 2>/dev/null; }
+quit() { # closes the window; the state line is in `state`
+    keys ctrl+q
+    until_true gone || { kill $program; echo "not ok the window closes with Ctrl+Q"; }
+    wait $program
+}
+# state NAME 'key=value': what the closed window said
+state() { if grep -q -e "$2" state; then echo "ok $1"; else echo "not ok $1: expected $2 in: $(cat state errors)"; fi; }
+
+start --simulate 4x8x2x12 --paused
+keys Right Right
+sleep 1.5 # a step plays its beat
+quit
+state 'right steps a beat' 'layer=1 beat=3 '
+
+start --simulate 4x8x2x12 --paused
+keys shift+Right shift+Right Down Down Down Up bracketright h m n
+quit
+state 'shift and right steps a layer' 'layer=3 '
+state 'down and up step a token' 'token=2 '
+state '] makes it faster' 'speed=2 '
+state 'H changes the palette' 'palette=violet-green '
+state 'M reduces motion' 'motion=reduced '
+state 'N hides the narration' 'narration=off '
+
+start --simulate 4x8x2x12 --paused
+keys End ctrl+plus
+quit
+state 'End goes to the last layer' 'layer=4 '
+if grep -q 'scale=1 *$' state; then echo "not ok Ctrl and + enlarge: $(cat state)"; else echo "ok Ctrl and + enlarge"; fi
+
+start --simulate 4x8x2x12 --paused
+keys End Home g 3 Return slash
+xdotool type --delay 40 sends
+keys Return 1 question question Escape F11 F11
+quit
+state 'G goes to a layer' 'layer=3 '
+state '/ finds a token' 'token=2 '
+
+start --simulate 4x8x2x12
+keys Left space space space
+sleep 2
+quit
+if grep -q 'time=0 ' state; then echo "not ok space plays: $(cat state)"; else echo "ok space plays"; fi
+
+# the mouse: the timeline's middle is the run's middle; a click on a chip follows that token
+start --simulate 4x8x2x12 --paused
+eval "$(xdotool getwindowgeometry --shell "$window" | grep -E '^[XY]=')"
+xdotool mousemove $((X + 560)) $((Y + 684)) click 1
+sleep 0.5
+xdotool mousemove $((X + 238)) $((Y + 90)) click 1
+sleep 0.5
+quit
+state 'a click on the timeline goes there' 'layer=[23] '
+state 'a click on a chip follows its token' 'token=3 '
+
+# the picture that P saves is the picture of the state that the window had
+start --simulate 4x8x2x12 --paused --at 2:4:5
+keys p
+until_true test -s route-1.png
+keys r
+until_true test -s route-1.mp4
+quit
+"$viz" --simulate 4x8x2x12 --state "$(cat state)" --shot again.png 2>>errors
+if cmp -s route-1.png again.png; then echo 'ok P saves what --state and --shot draw'; else echo "not ok P saves what --state and --shot draw: $(cat errors)"; fi
+if command -v ffmpeg >/dev/null 2>&1; then
+    if [ -s route-1.mp4 ]; then echo 'ok R records a film'; else echo "not ok R records a film: $(ls)"; fi
+else
+    echo 'SKIP R records a film: ffmpeg was not found'
+fi
+
+# a prompt typed into the window runs on the shipped model, and the picture shows the numbers of moe route
+if [ -n "$model" ]; then
+    start --model "$model" --text 'Tom had a red kite.' --paused
+    keys t ctrl+u
+    xdotool type --delay 30 'Mira saw 3 cats.'
+    keys Return
+    sleep 2
+    keys p
+    until_true test -s route-2.png
+    quit
+    "$moe" route --model "$model" --text 'Mira saw 3 cats.' --trace typed.gguf >/dev/null
+    "$viz" --trace typed.gguf --state "$(cat state)" --shot typed.png 2>>errors
+    if cmp -s route-2.png typed.png; then echo 'ok a typed prompt shows what moe route says'; else echo "not ok a typed prompt shows what moe route says: $(cat state errors)"; fi
+else
+    echo 'SKIP a typed prompt: data/model.gguf is not there (make model)'
+fi
+
+# without a display nothing opens, and the message says what to do instead
+(unset DISPLAY; "$viz" --simulate 4x8x2x12 >/dev/null 2>errors)
+code=$?
+if [ $code -eq 1 ] && [ "$(wc -l <errors)" -eq 1 ] && grep -q -e '--shot' errors; then echo 'ok no display: one line that says what to do'; else
+    echo "not ok no display: one line that says what to do: exit code $code, $(cat errors)"
+fi
