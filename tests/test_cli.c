@@ -299,7 +299,7 @@ static void picture_of_a_trace(void **state) {
     Trace t;
     small_trace(&t, 8, 1);
     char *text = printed(write_picture, &(Picture){&t, ALL_LAYERS, 80, false});
-    const char *const seen[] = {"small",   "8 experts", "The",    "\u00b7\u6f22", "\u23ce", "7 .75",           "0 .25",           "0 full",
+    const char *const seen[] = {"small",   "8 experts", "The",    "\u00b7\u6f22", "\u23ce", "7 .75   0 .25",   "7 .55",           "0 full",
                                 "layer 1", "1 of 6",    "6 of 8", "1.50 kFLOP",   "25%",    "1.00 MB touched", "4.00 MB resident"};
     for (size_t i = 0; i < sizeof seen / sizeof seen[0]; i++) {
         if (strstr(text, seen[i]) == NULL) fail_msg("\"%s\" is not in:\n%s", seen[i], text);
