@@ -112,7 +112,8 @@ static void small_card(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
     stage_rect(s, b, 6, INK_CARD, tag);
     snprintf(text, sizeof text, "%zu", x->expert);
     stage_text(s, text, b.x + 7, b.y + 16, (Type){12, FONT_BOLD, INK_TEXT}, ALIGN_LEFT, b.w - 10, tag);
-    if (x->load > x->served) stage_dot(s, b.x + b.w - 8, b.y + 11, 2.4, style_alpha(INK_WARN, s->on[BEAT_LOAD]));
+    if (x->rank >= 0) stage_rank(s, b.x + b.w - 11, b.y + 12, 6.2, x->rank, s->on[BEAT_CHOOSE]);
+    if (x->load > x->served) stage_dot(s, b.x + b.w - 11, b.y + 27, 2.4, style_alpha(INK_WARN, s->on[BEAT_LOAD]));
     if (b.h >= 42) {
         snprintf(text, sizeof text, "%lld", (long long)llround((double)x->load * s->on[BEAT_LOAD]));
         stage_text(s, text, b.x + 7, b.y + 31, type_small, ALIGN_LEFT, b.w - 10, tag);
@@ -138,7 +139,10 @@ static void cell(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
     snprintf(widest, sizeof widest, "%zu %lld", s->layer->experts - 1, (long long)x->most);
     snprintf(text, sizeof text, "%lld", (long long)x->load);
     const bool fits = size >= 9 && stage_text_width(s, widest, (Type){size, FONT_BOLD, 0}) <= b.w - 12;
-    if (fits && on > 0.5) stage_text(s, text, b.x + b.w - 6, y, small, ALIGN_RIGHT, 0, tag);
+    if (x->rank >= 0)
+        stage_rank(s, b.x + b.w - 8, b.y + b.h / 2, fmin(6, b.h * 0.42), x->rank, s->on[BEAT_CHOOSE]);
+    else if (fits && on > 0.5)
+        stage_text(s, text, b.x + b.w - 6, y, small, ALIGN_RIGHT, 0, tag);
     if (x->load > x->served && on > 0) stage_dot(s, b.x + b.w - 2.5, b.y + 2.5, 1.9, style_alpha(INK_WARN, on));
     edge(s, b, radius, x);
 }

@@ -91,6 +91,14 @@ void stage_dot(Stage *s, double x, double y, double radius, Color fill) {
     stage_rect(s, (Box){x - radius, y - radius, 2 * radius, 2 * radius}, radius, fill, -1);
 }
 
+void stage_rank(Stage *s, double x, double y, double radius, int rank, double shown) {
+    char text[32];
+    snprintf(text, sizeof text, "%d", rank + 1);
+    stage_dot(s, x, y, radius * shown, style_alpha(INK_WHITE, shown));
+    const double size = radius * 1.42;
+    if (shown > 0.6) stage_text(s, text, x, y + size * 0.36, (Type){size, FONT_BOLD, 0xff10141a}, ALIGN_CENTER, 0, -1);
+}
+
 Curve curve_down(double x0, double y0, double x1, double y1) {
     const double bend = 0.55 * (y1 - y0);
     return (Curve){{x0, x0, x1, x1}, {y0, y0 + bend, y1 - bend, y1}};

@@ -39,6 +39,8 @@ void stage_panel(Stage *s, Box b);
 void stage_hatch(Stage *s, Box b, Color color);            /* black with diagonals: never used */
 void stage_dot(Stage *s, double x, double y, double radius, Color fill);
 void stage_line(Stage *s, double x0, double y0, double x1, double y1, Color color, double width);
+/* A white disc with a choice's rank, counted from 1; shown 0..1. */
+void stage_rank(Stage *s, double x, double y, double radius, int rank, double shown);
 /* Cubic from (x0,y0) to (x1,y1), leaving and arriving vertically; `until` 0..1 draws its first part. Points are cut, not faked. */
 typedef struct { double x[4], y[4]; } Curve;
 Curve curve_down(double x0, double y0, double x1, double y1);

@@ -21,14 +21,6 @@ static Box bar_slot(const Stage *s, const RouteLayout *r, size_t expert) {
     return (Box){r->bars.x + w * (double)expert, r->bars.y, w, r->bars.h};
 }
 
-/* A white disc with the rank: 1 is the first choice. */
-static void rank_badge(Stage *s, double x, double y, int rank, double shown) {
-    char text[32];
-    snprintf(text, sizeof text, "%d", rank + 1);
-    stage_dot(s, x, y, 7 * shown, style_alpha(INK_WHITE, shown));
-    if (shown > 0.6) stage_text(s, text, x, y + 3.6, (Type){10, FONT_BOLD, 0xff10141a}, ALIGN_CENTER, 0, -1);
-}
-
 typedef struct {
     double x0, x1;
 } Span;
@@ -59,7 +51,7 @@ static void chosen_labels(Stage *s, const RouteLayout *r, double most) {
         const double inside = fmax(r->bars.x + w / 2, fmin(r->bars.x + r->bars.w - w / 2, x));
         if (s->on[BEAT_SCORE] > 0.3 && free_span(values, &value_count, (Span){inside - w / 2 - badge, inside + w / 2})) {
             stage_text(s, text, inside + badge / 2, top - 5, type_in(type_label, style_alpha(INK_TEXT, s->on[BEAT_SCORE])), ALIGN_CENTER, 0, -1);
-            if (cards && s->on[BEAT_CHOOSE] > 0) rank_badge(s, inside - w / 2 - 2, top - 9, (int)k, s->on[BEAT_CHOOSE]);
+            if (cards && s->on[BEAT_CHOOSE] > 0) stage_rank(s, inside - w / 2 - 2, top - 9, 7, (int)k, s->on[BEAT_CHOOSE]);
         }
         snprintf(text, sizeof text, "%zu", e);
         const double wn = stage_text_width(s, text, type_tiny);
