@@ -6,18 +6,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* A subcommand whose file is not linked is left out of the list. */
-#pragma weak cmd_tokenize
-#pragma weak cmd_logits
-#pragma weak cmd_generate
-#pragma weak cmd_route
-#pragma weak cmd_info
-#pragma weak cmd_train
-#pragma weak cmd_bench
-
 const Command commands[] = {
-    {"route", "who went where and why, layer by layer", "--text TEXT [flags]", "moe route --text \"The cat sat on the mat.\"", cmd_route},
-    {"generate", "continues a text", "--text TEXT [-n N] [flags]", "moe generate --text \"Once upon a time\" -n 100 --temperature 0.8 --seed 7",
+    {"route", "who went where and why, layer by layer", "--text TEXT [flags]", "moe route --text \"Ida has a red kite on the hill.\"", cmd_route},
+    {"generate", "continues a text", "--text TEXT [-n N] [flags]", "moe generate --text \"Ida and Tom\" -n 100 --temperature 0.8 --seed 7",
      cmd_generate},
     {"train", "trains a model on any text file", "--text FILE --out FILE [flags]", "moe train --text story.txt --out story.gguf --steps 500",
      cmd_train},
@@ -31,7 +22,7 @@ const Command commands[] = {
 
 const Command *command_find(const char *name) {
     for (const Command *c = commands; c->name != NULL; c++) {
-        if (c->run != NULL && strcmp(c->name, name) == 0) return c;
+        if (strcmp(c->name, name) == 0) return c;
     }
     return NULL;
 }
@@ -45,9 +36,7 @@ int cli_fail(const char *command, Status status, const Fault *f) {
 
 static int print_commands(void) {
     printf("moe: mixture of experts, from the layer to a trained model\n\nusage: moe COMMAND [flags]\n\n");
-    for (const Command *c = commands; c->name != NULL; c++) {
-        if (c->run != NULL) printf("  %-10s %s\n", c->name, c->summary);
-    }
+    for (const Command *c = commands; c->name != NULL; c++) printf("  %-10s %s\n", c->name, c->summary);
     printf("\n  moe COMMAND --help   flags and an example; also: moe help COMMAND\n  moe --version\n\nexample:\n  %s\n", commands[0].example);
     return STATUS_OK;
 }
@@ -55,9 +44,7 @@ static int print_commands(void) {
 static int unknown_command(const char *word) {
     const char *names[sizeof commands / sizeof commands[0] + 1] = {"help"};
     size_t count = 1;
-    for (const Command *c = commands; c->name != NULL; c++) {
-        if (c->run != NULL) names[count++] = c->name;
-    }
+    for (const Command *c = commands; c->name != NULL; c++) names[count++] = c->name;
     const char *near = nearest_name(word, names, count);
     const bool known = near != NULL;
     fprintf(stderr, "moe: unknown command \"%.80s\"%s%s (see: moe help)\n", word, known ? "; the nearest is " : "", known ? near : "");
