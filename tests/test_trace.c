@@ -22,7 +22,8 @@ static void traced(Trace *t, Loaded *l, unsigned detail) {
     c.dense_hidden = 11;
     c.moe.capacity_factor = 1; /* so that some choices are dropped */
     *l = (Loaded){0};
-    if (tiny_model(&l->model, &c, 4, &f) != STATUS_OK || model_trace(t, l, tokens, TOKENS, "a prompt", detail, &f) != STATUS_OK) fail_msg("%s", f.text);
+    if (tiny_model(&l->model, &c, 4, &f) != STATUS_OK || model_trace(t, l, tokens, TOKENS, "a prompt", detail, &f) != STATUS_OK)
+        fail_msg("%s", f.text);
 }
 
 static void a_trace_agrees_with_itself(void **state) {

@@ -26,7 +26,8 @@ void arena_free(Arena *arena) {
 
 size_t arena_room(size_t count, size_t item_bytes) {
     size_t bytes = 0;
-    if (!size_mul(&bytes, count, item_bytes) || !size_add(&bytes, bytes, ALIGNMENT_BYTES - 1)) return SIZE_MAX / 1024; /* too large for arena_init, and sums of it still fit */
+    if (!size_mul(&bytes, count, item_bytes) || !size_add(&bytes, bytes, ALIGNMENT_BYTES - 1))
+        return SIZE_MAX / 1024; /* too large for arena_init, and sums of it still fit */
     return bytes - bytes % ALIGNMENT_BYTES;
 }
 

@@ -18,10 +18,12 @@ double time_now_s(void) {
 
 Status outfile_open(OutFile *out, const char *path, Fault *f) {
     *out = (OutFile){0};
-    if (strlen(path) >= sizeof out->path) return fault(f, STATUS_FAIL, "the path is too long: %zu bytes, at most %zu", strlen(path), sizeof out->path - 1);
+    if (strlen(path) >= sizeof out->path)
+        return fault(f, STATUS_FAIL, "the path is too long: %zu bytes, at most %zu", strlen(path), sizeof out->path - 1);
     struct stat there;
     if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* a rename would replace /dev/null itself */
-        return fault(f, STATUS_FAIL, "cannot write %s: it is %s, not an ordinary file", path, S_ISDIR(there.st_mode) ? "a folder" : "a device or a pipe");
+        return fault(f, STATUS_FAIL, "cannot write %s: it is %s, not an ordinary file", path,
+                     S_ISDIR(there.st_mode) ? "a folder" : "a device or a pipe");
     }
     snprintf(out->path, sizeof out->path, "%s", path);
     snprintf(out->temporary, sizeof out->temporary, "%s.%ld.part", path, (long)getpid());

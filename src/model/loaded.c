@@ -43,7 +43,8 @@ Status model_shipped_path(char *out, size_t out_bytes, Fault *f) {
 static Status override_top_k(Model *m, size_t experts_used, Fault *f) {
     MoeConfig *c = &m->config.moe;
     if (experts_used == 0) return STATUS_OK;
-    if (c->experts == 0) return fault(f, STATUS_USAGE, "--experts-used: expected 0 (this model is dense: it has no experts), found %zu", experts_used);
+    if (c->experts == 0)
+        return fault(f, STATUS_USAGE, "--experts-used: expected 0 (this model is dense: it has no experts), found %zu", experts_used);
     if (experts_used > c->experts) return fault(f, STATUS_USAGE, "--experts-used: expected 1 to %zu, found %zu", c->experts, experts_used);
     c->top_k = experts_used;
     return moe_config_check(c, f);
