@@ -91,6 +91,7 @@ typedef struct {
     size_t piece_count;
     bool capitalise; /* the next word opens a sentence */
     bool plain; /* tables: no capitals of our own */
+    bool epithets; /* "little" before the hero's name, "old" before the friend's: what to copy a name by */
     /* who and what this document is about: what the slots of a template stand for */
     Person hero, friend, last; /* last: the person named last, whom a pronoun means */
     const char *object, *colour, *animal, *mood, *where, *place, *countable, *stuff, *size, *day;

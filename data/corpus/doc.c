@@ -23,7 +23,7 @@ void doc_begin(Doc *doc, Rng *rng) {
     doc->count = doc->piece_count = 0;
     doc->text[0] = 0;
     doc->capitalise = true;
-    doc->plain = false;
+    doc->plain = doc->epithets = false;
     doc_recast(doc);
 }
 
@@ -67,6 +67,10 @@ static void emit_number(Doc *doc, int number) {
 }
 
 static void emit_person(Doc *doc, Person person) {
+    if (doc->epithets) {
+        doc_emit(doc, CLASS_ADJECTIVE, person.word == doc->hero.word ? "little" : "old");
+        doc_emit(doc, CLASS_WHITESPACE, " ");
+    }
     doc_emit(doc, CLASS_NAME, person.word);
     doc->last = person;
 }

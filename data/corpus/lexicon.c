@@ -29,7 +29,7 @@ static const char *const places[] = {"garden", "hill",    "river", "market", "br
                                      "barn",   "station", "sea",   "forest", "farm",   "park",   "tower",   "mill"};
 static const char *const countables[] = {"plums", "pears", "nuts", "eggs", "roses", "shells", "stones", "beans", "apples", "cards", "seeds", "figs"};
 static const char *const stuff[] = {"honey", "soup", "string", "cheese", "jam", "snow", "butter", "glue", "mud", "bread"};
-static const char *const sizes[] = {"big", "small", "loud", "heavy", "fast", "slow", "old", "new", "soft", "warm"};
+static const char *const sizes[] = {"big", "small", "loud", "heavy", "fast", "slow", "round", "new", "soft", "warm"};
 static const char *const manners[] = {"slowly", "quickly", "softly", "loudly", "gently", "proudly", "happily", "sadly"};
 static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"};
 static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
@@ -64,7 +64,7 @@ static const struct {
                  "could did do does will put see saw sold dropped loved love hold climbed caught let sleeps sleep keep keeps "
                  "kept thanked waited waits wait smells shared sings need needs needed may knew belongs tie buy thought cut woke "
                  "swim called held stay stays thank hear sit pull leave wake must painted show bring brings paid tried "},
-    {CLASS_ADJECTIVE, "last tall high gone asleep wet sorry full fair best good late "},
+    {CLASS_ADJECTIVE, "little old last tall high gone asleep wet sorry full fair best good late "},
     {CLASS_ADVERB, "once later here then now not never only still too so down back again very there even next soon first together just away "},
     {CLASS_DETERMINER, "two a the every all my your some no each its "},
     {CLASS_PRONOUN, "he him her his I you it we what who where that she them none us yours me "},

@@ -25,7 +25,7 @@ static const char *const lines[] = {
 };
 
 void song_write(Doc *doc) {
-    doc->object_known = true;
+    doc->object_known = doc->epithets = true;
     const uint64_t count = sizeof lines / sizeof *lines;
     uint64_t at = rng_below(doc->rng, count);
     for (int line = 0; line < SONG_LINES; line++) {

@@ -98,6 +98,7 @@ static const Beat feeling = BEAT("$s told the $O a secret about $k and $n $f.", 
 static void say_one_of(Doc *doc, const Beat *beat) { doc_say(doc, beat->lines[rng_below(doc->rng, (uint64_t)beat->count)]); }
 
 void story_write(Doc *doc) {
+    doc->epithets = true;
     const Beat *plot = plots[rng_below(doc->rng, sizeof plots / sizeof *plots)].beats;
     uint64_t shape = rng_below(doc->rng, 3);
     const Beat *beats[] = {&opening, &wish, shape == 0 ? &feeling : NULL, &plot[0], shape == 1 ? &plot[1] : NULL, &plot[2], &ending};
