@@ -158,7 +158,7 @@ $(FUZZERS): $(OBJ)/%: tests/fuzz/%.c $(OBJ)/libmoe.a
 	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(OBJ)/libmoe.a $(ALL_LDLIBS)
 
 # ---- using it ----
-TEXT ?= Ida has a red kite on the hill.
+TEXT ?= Little Ida has a red kite on the hill.
 .PHONY: run bench model judge figures lint install uninstall
 run: programs ## open the window on TEXT="..."; without a display, draw a picture and a film
 	@sh tools/run.sh $(BUILD) '$(subst ','\'',$(TEXT))'

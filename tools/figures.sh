@@ -4,7 +4,7 @@
 set -eu
 build=$1
 export LC_ALL=C.UTF-8 COLUMNS=100
-"$build/moe-viz" --text 'Ida has a red kite on the hill.' --size 1280x720 --at 3:7:5 --shot docs/route.png
+"$build/moe-viz" --text 'Little Ida has a red kite on the hill.' --size 1280x720 --at 3:7:5 --shot docs/route.png
 awk '/^```/ { inside = 0 }
      !inside { print }
      /^```console/ { block = 1; next }

@@ -11,7 +11,7 @@
 #include "viz/still.h"
 #include "viz/window.h"
 
-static const char DEFAULT_PROMPT[] = "Tom found a red kite in the garden. Tom was happy.";
+static const char DEFAULT_PROMPT[] = "Little Ida has a red kite on the hill. Old Tom wants the red kite.";
 
 typedef struct {
     const char *text, *model, *trace, *simulate; /* sources */
