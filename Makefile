@@ -119,6 +119,8 @@ $(BUILD)/completions/moe.bash: tools/completions.sh $(filter %/moe %/moe-viz,$(P
 # ---- tests ----
 # A thread that waits sleeps instead of spinning: on a busy machine spinning costs several times the work.
 export OMP_WAIT_POLICY ?= passive
+# A test asks for more memory than there is and wants NULL back, as without the sanitizer.
+export ASAN_OPTIONS ?= allocator_may_return_null=1
 $(OBJ)/%.o: tests/%.c $(OBJ)/flags
 	$(compile) -c -o $@ $<
 $(DOUBLE_TESTS:%=%.o): $(OBJ)/%.o: tests/%.c $(OBJ)/flags

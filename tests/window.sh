@@ -110,7 +110,7 @@ if [ -n "$model" ]; then
     xdotool type --delay 30 'Mira saw 3 cats.'
     keys Return
     sleep 2
-    keys p
+    keys End p
     until_true test -s route-2.png
     quit
     "$moe" route --model "$model" --text 'Mira saw 3 cats.' --trace typed.gguf >/dev/null

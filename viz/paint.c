@@ -18,7 +18,7 @@
 #endif
 #ifdef LEAK_CHECKER
 const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libfontconfig\n"; }
+const char *__lsan_default_suppressions(void) { return "leak:libfontconfig\nleak:libdbus-1\n"; }
 #endif
 
 enum { FONTS = 3, ASCII = 128 };

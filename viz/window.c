@@ -127,10 +127,12 @@ static void look_for_trace(Screen *s) {
 
 /* The first of route-1.png, route-2.png ... that does not exist yet. */
 static void free_name(char *path, size_t room, const char *page, const char *ending) {
+    char name[32];
+    snprintf(name, sizeof name, "%s", page);
+    for (char *c = name; *c != '\0'; c++) *c = (char)SDL_tolower(*c);
     int number = 1;
-    do snprintf(path, room, "%s-%d.%s", page, number++, ending);
+    do snprintf(path, room, "%s-%d.%s", name, number++, ending);
     while (access(path, F_OK) == 0 && number < 10000);
-    for (char *c = path; *c != '\0'; c++) *c = (char)SDL_tolower(*c);
 }
 
 static void save_picture(Screen *s) {
