@@ -8,6 +8,11 @@ for tool in Xvfb xdotool; do
     command -v $tool >/dev/null 2>&1 || { echo "SKIP window: $tool was not found (Debian: apt install xvfb xdotool)"; exit 0; }
 done
 [ -x "$viz" ] || { echo "SKIP window: $viz was not built (SDL2 or cairo was not found)"; exit 0; }
+case ${BUILD:-build} in
+*sanitize* | *threads*) # a window that is many times slower than the keys that are sent to it says nothing about either
+    echo 'SKIP window: keys are timed for a build without sanitizers, where this test runs'
+    exit 0 ;;
+esac
 viz=$(realpath "$viz") moe=$(realpath "$moe") model=
 [ -f data/model.gguf ] && model=$PWD/data/model.gguf
 work=$(mktemp -d)
@@ -23,11 +28,15 @@ unset SDL_VIDEODRIVER WAYLAND_DISPLAY
 
 # start FLAGS...: opens the window and waits until it is there
 start() {
-    "$viz" --print-state "$@" >state 2>errors &
-    program=$!
-    window=$(timeout 60 xdotool search --sync --onlyvisible --pid $program 2>/dev/null | head -1)
-    xdotool windowfocus --sync "$window" 2>/dev/null
-    sleep 0.5
+    for try in 1 2 3; do # a client that asks for a window in the moment in which it is made can end both with an X error
+        "$viz" --print-state "$@" >state 2>errors &
+        program=$!
+        sleep 0.5
+        window=$(timeout 60 xdotool search --sync --onlyvisible --pid $program 2>/dev/null | head -1)
+        xdotool windowfocus --sync "$window" 2>/dev/null
+        sleep 0.5
+        kill -0 $program 2>/dev/null && return
+    done
 }
 keys() { xdotool key --delay 60 "$@"; sleep 0.3; }
 # waits up to 30 s until a command succeeds
