@@ -28,15 +28,12 @@ unset SDL_VIDEODRIVER WAYLAND_DISPLAY
 
 # start FLAGS...: opens the window and waits until it is there
 start() {
-    for try in 1 2 3; do # a client that asks for a window in the moment in which it is made can end both with an X error
-        "$viz" --print-state "$@" >state 2>errors &
-        program=$!
-        sleep 0.5
-        window=$(timeout 60 xdotool search --sync --onlyvisible --pid $program 2>/dev/null | head -1)
-        xdotool windowfocus --sync "$window" 2>/dev/null
-        sleep 0.5
-        kill -0 $program 2>/dev/null && return
-    done
+    rm -f route-*.png route-*.mp4
+    "$viz" --print-state "$@" >state 2>errors &
+    program=$!
+    window=$(timeout 60 xdotool search --sync --onlyvisible --pid $program 2>/dev/null | head -1)
+    xdotool windowfocus --sync "$window" 2>/dev/null
+    sleep 0.5
 }
 keys() { xdotool key --delay 60 "$@"; sleep 0.3; }
 # waits up to 30 s until a command succeeds
@@ -47,18 +44,32 @@ quit() { # closes the window; the state line is in `state`
     until_true gone || { kill $program; echo "not ok the window closes with Ctrl+Q"; }
     wait $program
 }
+# play SCENE: again, up to five times, where the X server and not the program ended the window: under Xvfb, with xdotool's windows coming and
+# going, a client is now and then sent an event for a window that is just gone
+play() {
+    for try in 1 2 3 4 5; do
+        "$1"
+        grep -q 'X Error' errors || return 0
+    done
+}
 # state NAME 'key=value': what the closed window said
 state() { if grep -q -e "$2" state; then echo "ok $1"; else echo "not ok $1: expected $2 in: $(cat state errors)"; fi; }
 
-start --simulate 4x8x2x12 --paused
-keys Right Right
-sleep 1.5 # a step plays its beat
-quit
+scene1() {
+    start --simulate 4x8x2x12 --paused
+    keys Right Right
+    sleep 1.5 # a step plays its beat
+    quit
+}
+play scene1
 state 'right steps a beat' 'layer=1 beat=3 '
 
-start --simulate 4x8x2x12 --paused
-keys shift+Right shift+Right Down Down Down Up bracketright h m n
-quit
+scene2() {
+    start --simulate 4x8x2x12 --paused
+    keys shift+Right shift+Right Down Down Down Up bracketright h m n
+    quit
+}
+play scene2
 state 'shift and right steps a layer' 'layer=3 '
 state 'down and up step a token' 'token=2 '
 state '] makes it faster' 'speed=2 '
@@ -66,44 +77,59 @@ state 'H changes the palette' 'palette=violet-green '
 state 'M reduces motion' 'motion=reduced '
 state 'N hides the narration' 'narration=off '
 
-start --simulate 4x8x2x12 --paused
-keys End ctrl+plus
-quit
+scene3() {
+    start --simulate 4x8x2x12 --paused
+    keys End ctrl+plus
+    quit
+}
+play scene3
 state 'End goes to the last layer' 'layer=4 '
 if grep -q 'scale=1 *$' state; then echo "not ok Ctrl and + enlarge: $(cat state)"; else echo "ok Ctrl and + enlarge"; fi
 
-start --simulate 4x8x2x12 --paused
-keys End Home g 3 Return slash
-xdotool type --delay 40 sends
-keys Return 1 question question Escape F11 F11
-quit
+scene4() {
+    start --simulate 4x8x2x12 --paused
+    keys End Home g 3 Return slash
+    xdotool type --delay 40 sends
+    keys Return 1 question question Escape F11 F11
+    quit
+}
+play scene4
 state 'G goes to a layer' 'layer=3 '
 state '/ finds a token' 'token=2 '
 
-start --simulate 4x8x2x12
-keys Left space space space
-sleep 2
-quit
+scene5() {
+    start --simulate 4x8x2x12
+    keys Left space space space
+    sleep 2
+    quit
+}
+play scene5
 if grep -q 'time=0 ' state; then echo "not ok space plays: $(cat state)"; else echo "ok space plays"; fi
 
 # the mouse: the timeline's middle is the run's middle; a click on a chip follows that token
-start --simulate 4x8x2x12 --paused
-eval "$(xdotool getwindowgeometry --shell "$window" | grep -E '^[XY]=')"
-xdotool mousemove $((X + 560)) $((Y + 684)) click 1
-sleep 0.5
-xdotool mousemove $((X + 238)) $((Y + 90)) click 1
-sleep 0.5
-quit
+scene6() {
+    start --simulate 4x8x2x12 --paused
+    eval "$(xdotool getwindowgeometry --shell "$window" | grep -E '^[XY]=')"
+    xdotool mousemove $((X + 560)) $((Y + 684)) click 1
+    sleep 0.5
+    xdotool mousemove $((X + 238)) $((Y + 90)) click 1
+    sleep 0.5
+    quit
+}
+play scene6
 state 'a click on the timeline goes there' 'layer=[23] '
 state 'a click on a chip follows its token' 'token=3 '
 
 # the picture that P saves is the picture of the state that the window had
-start --simulate 4x8x2x12 --paused --at 2:4:5
-keys p
-until_true test -s route-1.png
-keys r
-until_true test -s route-1.mp4
-quit
+scene7() {
+    start --simulate 4x8x2x12 --paused --at 2:4:5
+    keys p
+    until_true test -s route-1.png
+    keys r
+    until_true test -s route-1.mp4
+    quit
+}
+play scene7
 "$viz" --simulate 4x8x2x12 --state "$(cat state)" --shot again.png 2>>errors
 if cmp -s route-1.png again.png; then echo 'ok P saves what --state and --shot draw'; else echo "not ok P saves what --state and --shot draw: $(cat errors)"; fi
 if command -v ffmpeg >/dev/null 2>&1; then
@@ -114,17 +140,20 @@ fi
 
 # a prompt typed into the window runs on the shipped model, and the picture shows the numbers of moe route
 if [ -n "$model" ]; then
-    start --model "$model" --text 'Tom had a red kite.' --paused
-    keys t ctrl+u
-    xdotool type --delay 30 'Mira saw 3 cats.'
-    keys Return
-    sleep 2
-    keys End p
-    until_true test -s route-2.png
-    quit
+    scene8() {
+        start --model "$model" --text 'Tom had a red kite.' --paused
+        keys t ctrl+u
+        xdotool type --delay 30 'Mira saw 3 cats.'
+        keys Return
+        sleep 2
+        keys End p
+        until_true test -s route-1.png
+        quit
+    }
+    play scene8
     "$moe" route --model "$model" --text 'Mira saw 3 cats.' --trace typed.gguf >/dev/null
     "$viz" --trace typed.gguf --state "$(cat state)" --shot typed.png 2>>errors
-    if cmp -s route-2.png typed.png; then echo 'ok a typed prompt shows what moe route says'; else echo "not ok a typed prompt shows what moe route says: $(cat state errors)"; fi
+    if cmp -s route-1.png typed.png; then echo 'ok a typed prompt shows what moe route says'; else echo "not ok a typed prompt shows what moe route says: $(cat state errors)"; fi
 else
     echo 'SKIP a typed prompt: data/model.gguf is not there (make model)'
 fi
