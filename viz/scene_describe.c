@@ -4,88 +4,70 @@
 #include "viz/scene_parts.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
 
-typedef struct {
-    char *at;
-    size_t room;
-} Out;
-
-static void add(Out *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void add(Out *o, const char *format, ...) {
-    if (o->room == 0) return;
-    va_list arguments;
-    va_start(arguments, format);
-    const int count = vsnprintf(o->at, o->room, format, arguments);
-    va_end(arguments);
-    const size_t used = count < 0 ? 0 : (size_t)count < o->room ? (size_t)count : o->room - 1;
-    o->at += used;
-    o->room -= used;
-}
-
-static void add_token(Out *o, const Trace *t, size_t token) {
+static void add_token(Words *o, const Trace *t, size_t token) {
     char word[WORD_BYTES];
     word_token(word, sizeof word, t, token);
-    add(o, "token %zu \"%s\"", token, word);
+    words_add(o, "token %zu \"%s\"", token, word);
 }
 
-static void describe_expert(Out *o, const DrawTag *tag, const Trace *t, const View *v) {
+static void describe_expert(Words *o, const DrawTag *tag, const Trace *t, const View *v) {
     const TraceLayer *layer = &t->layer[tag->layer];
     const size_t e = (size_t)tag->expert, capacity = layer_capacity(t, layer);
-    add(o, "expert %zu load %lld/%zu served %lld dropped %lld", e, (long long)layer->load[e], t->tokens, (long long)layer->served[e],
-        (long long)(layer->load[e] - layer->served[e]));
-    if (capacity > 0) add(o, " capacity %zu", capacity);
+    words_add(o, "expert %zu load %lld/%zu served %lld dropped %lld", e, (long long)layer->load[e], t->tokens, (long long)layer->served[e],
+              (long long)(layer->load[e] - layer->served[e]));
+    if (capacity > 0) words_add(o, " capacity %zu", capacity);
     const size_t token = v->token < t->tokens ? v->token : t->tokens - 1;
     const int rank = choice_rank(layer, token, e);
     if (rank < 0) return;
     const size_t at = token * layer->top_k + (size_t)rank;
-    add(o, " chosen rank %d weight %.9g%s", rank + 1, layer->weights_norm[at], layer->dropped[at] ? " token-dropped" : "");
+    words_add(o, " chosen rank %d weight %.9g%s", rank + 1, layer->weights_norm[at], layer->dropped[at] ? " token-dropped" : "");
 }
 
-static void describe_prob(Out *o, const DrawTag *tag, const Trace *t) {
+static void describe_prob(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
     const size_t at = (size_t)tag->token * layer->experts + (size_t)tag->expert;
-    add(o, "prob layer %d token %d expert %d p %.9g logit %.9g", tag->layer + 1, tag->token, tag->expert, layer->probs[at], layer->logits[at]);
+    words_add(o, "prob layer %d token %d expert %d p %.9g logit %.9g", tag->layer + 1, tag->token, tag->expert, layer->probs[at], layer->logits[at]);
     const int rank = choice_rank(layer, (size_t)tag->token, (size_t)tag->expert);
-    if (rank >= 0) add(o, " chosen rank %d", rank + 1);
+    if (rank >= 0) words_add(o, " chosen rank %d", rank + 1);
 }
 
-static void describe_choice(Out *o, const DrawTag *tag, const Trace *t) {
+static void describe_choice(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
     const size_t at = (size_t)tag->token * layer->top_k + (size_t)tag->index;
-    add(o, "%s layer %d token %d expert %d rank %d weight %.9g%s", tag_name(tag->kind), tag->layer + 1, tag->token, tag->expert, tag->index + 1,
-        layer->weights_norm[at], layer->dropped[at] ? " dropped" : "");
+    words_add(o, "%s layer %d token %d expert %d rank %d weight %.9g%s", tag_name(tag->kind), tag->layer + 1, tag->token, tag->expert, tag->index + 1,
+              layer->weights_norm[at], layer->dropped[at] ? " dropped" : "");
 }
 
-static void describe_counter(Out *o, const DrawTag *tag, const Trace *t, const View *v) {
-    if (tag->index == 0) add(o, "counter flops dense %.17g", t->flops_dense);
-    if (tag->index == 1) add(o, "counter flops sparse %.17g", t->flops);
-    if (tag->index == 2) add(o, "counter weight bytes touched %.17g resident %.17g", t->weight_bytes_touched, t->weight_bytes_resident);
+static void describe_counter(Words *o, const DrawTag *tag, const Trace *t, const View *v) {
+    if (tag->index == 0) words_add(o, "counter flops dense %.17g", t->flops_dense);
+    if (tag->index == 1) words_add(o, "counter flops sparse %.17g", t->flops);
+    if (tag->index == 2) words_add(o, "counter weight bytes touched %.17g resident %.17g", t->weight_bytes_touched, t->weight_bytes_resident);
     if (tag->index != 3) return;
     const Moment m = timeline_at(t, v->time_ms, v->speed);
     const SceneCounts c = scene_counts(t, m.layer + (m.done[BEAT_RESIDUAL] > 0 ? 1 : 0));
-    add(o, "counter layers %zu expert runs %lld dense %lld touched %lld resident %lld dropped %lld", c.layers, (long long)c.runs,
-        (long long)c.runs_dense, (long long)c.touched, (long long)c.resident, (long long)c.dropped);
+    words_add(o, "counter layers %zu expert runs %lld dense %lld touched %lld resident %lld dropped %lld", c.layers, (long long)c.runs,
+              (long long)c.runs_dense, (long long)c.touched, (long long)c.resident, (long long)c.dropped);
 }
 
 void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t, const View *v) {
-    Out out = {line, room}, *o = &out;
+    Words out = {line, room}, *o = &out;
     if (room > 0) line[0] = '\0';
     switch (tag->kind) {
     case TAG_TITLE:
-        add(o, "title model \"%s\" source %s rule %s", t->model, t->source, t->rule);
+        words_add(o, "title model \"%s\" source %s rule %s", t->model, t->source, t->rule);
         break;
     case TAG_PAGE:
-        add(o, "view %d %s%s", tag->index + 1, scene_pages[tag->index].name, (size_t)tag->index == v->page ? " active" : "");
+        words_add(o, "view %d %s%s", tag->index + 1, scene_pages[tag->index].name, (size_t)tag->index == v->page ? " active" : "");
         break;
     case TAG_TOKEN:
         add_token(o, t, (size_t)tag->token);
-        add(o, " id %d%s", t->token_ids[tag->token], (size_t)tag->token == v->token ? " focus" : "");
+        words_add(o, " id %d%s", t->token_ids[tag->token], (size_t)tag->token == v->token ? " focus" : "");
         break;
     case TAG_LAYER: {
         const Moment m = timeline_at(t, v->time_ms, v->speed);
-        add(o, "layer %d of %zu beat %d %s%s", tag->layer + 1, t->layers, (int)m.beat, beat_name(m.beat), m.merged ? " merged" : "");
+        words_add(o, "layer %d of %zu beat %d %s%s", tag->layer + 1, t->layers, (int)m.beat, beat_name(m.beat), m.merged ? " merged" : "");
         break;
     }
     case TAG_PROB:
@@ -99,36 +81,36 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
         describe_expert(o, tag, t, v);
         break;
     case TAG_OVERFLOW:
-        add(o, "overflow layer %d dropped %lld of %lld capacity %zu", tag->layer + 1, (long long)layer_dropped(&t->layer[tag->layer]),
-            (long long)layer_slots(&t->layer[tag->layer]), layer_capacity(t, &t->layer[tag->layer]));
+        words_add(o, "overflow layer %d dropped %lld of %lld capacity %zu", tag->layer + 1, (long long)layer_dropped(&t->layer[tag->layer]),
+                  (long long)layer_slots(&t->layer[tag->layer]), layer_capacity(t, &t->layer[tag->layer]));
         break;
     case TAG_RESIDUAL:
-        add(o, "residual layer %d token %d in %.9g added %.9g", tag->layer + 1, tag->token, t->layer[tag->layer].residual_norm[tag->token],
-            t->layer[tag->layer].out_norm[tag->token]);
+        words_add(o, "residual layer %d token %d in %.9g added %.9g", tag->layer + 1, tag->token, t->layer[tag->layer].residual_norm[tag->token],
+                  t->layer[tag->layer].out_norm[tag->token]);
         break;
     case TAG_HEAT:
-        add(o, "heat layer %d expert %d load %lld", tag->layer + 1, tag->expert, (long long)t->layer[tag->layer].load[tag->expert]);
+        words_add(o, "heat layer %d expert %d load %lld", tag->layer + 1, tag->expert, (long long)t->layer[tag->layer].load[tag->expert]);
         break;
     case TAG_BALANCE:
-        add(o, "balance layer %d cv2 %.9g", tag->layer + 1, scene_load_cv2(t, (size_t)tag->layer));
+        words_add(o, "balance layer %d cv2 %.9g", tag->layer + 1, scene_load_cv2(t, (size_t)tag->layer));
         break;
     case TAG_COUNTER:
         describe_counter(o, tag, t, v);
         break;
     case TAG_PLAY:
-        add(o, "play %s", v->playing && v->stop_ms < 0 ? "playing" : "paused");
+        words_add(o, "play %s", v->playing && v->stop_ms < 0 ? "playing" : "paused");
         break;
     case TAG_SPEED:
-        add(o, "speed %g", v->speed);
+        words_add(o, "speed %g", v->speed);
         break;
     case TAG_TIMELINE:
-        add(o, "timeline %.0f of %.0f ms", v->time_ms, timeline_length_ms(t));
+        words_add(o, "timeline %.0f of %.0f ms", v->time_ms, timeline_length_ms(t));
         break;
     case TAG_TICK:
-        add(o, "tick layer %d at %.0f ms", tag->layer + 1, timeline_start_ms(t, (size_t)tag->layer, BEAT_LIFT));
+        words_add(o, "tick layer %d at %.0f ms", tag->layer + 1, timeline_start_ms(t, (size_t)tag->layer, BEAT_LIFT));
         break;
     default:
-        add(o, "%s", tag_name(tag->kind));
+        words_add(o, "%s", tag_name(tag->kind));
         break;
     }
 }
@@ -148,83 +130,85 @@ void scene_dump(FILE *out, const DrawList *list, const Trace *t, const View *v) 
 /* ---- narration ---- */
 
 /* "E4 (0.88) and E1 (0.12)" */
-static void add_choices(Out *o, const TraceLayer *layer, size_t token, bool weights) {
+static void add_choices(Words *o, const TraceLayer *layer, size_t token, bool weights) {
     const size_t K = layer->top_k;
     for (size_t k = 0; k < K; k++) {
         if (layer->topk[token * K + k] < 0) continue;
-        add(o, "%sE%d", k == 0 ? "" : k + 1 == K ? " and " : ", ", layer->topk[token * K + k]);
-        if (weights && K <= 4) add(o, " (%.2f)", layer->weights_norm[token * K + k]);
+        words_add(o, "%sE%d", k == 0 ? "" : k + 1 == K ? " and " : ", ", layer->topk[token * K + k]);
+        if (weights && K <= 4) words_add(o, " (%.2f)", layer->weights_norm[token * K + k]);
     }
 }
 
-static void narrate_load(Out *o, const Trace *t, const TraceLayer *layer) {
+static void narrate_load(Words *o, const Trace *t, const TraceLayer *layer) {
     size_t busiest = 0, idle = 0;
     for (size_t e = 0; e < layer->experts; e++) {
         if (layer->load[e] > layer->load[busiest]) busiest = e;
         idle += layer->load[e] == 0;
     }
     const long long dropped = layer_dropped(layer);
-    add(o, "Every token has chosen: E%zu is asked most, by %lld of %zu", busiest, (long long)layer->load[busiest], t->tokens);
-    if (idle > 0) add(o, ", %zu expert%s by nobody", idle, idle == 1 ? "" : "s");
-    if (dropped > 0) add(o, "; %lld choice%s over capacity %s dropped", dropped, dropped == 1 ? "" : "s", dropped == 1 ? "is" : "are");
-    add(o, ".");
+    words_add(o, "Every token has chosen: E%zu is asked most, by %lld of %zu", busiest, (long long)layer->load[busiest], t->tokens);
+    if (idle > 0) words_add(o, ", %zu expert%s by nobody", idle, idle == 1 ? "" : "s");
+    if (dropped > 0) words_add(o, "; %lld choice%s over capacity %s dropped", dropped, dropped == 1 ? "" : "s", dropped == 1 ? "is" : "are");
+    words_add(o, ".");
 }
 
-static void narrate_sum(Out *o, const TraceLayer *layer, size_t token) {
+static void narrate_sum(Words *o, const TraceLayer *layer, size_t token) {
     const size_t K = layer->top_k;
     size_t added = 0, full = 0;
-    add(o, "Their outputs are scaled and added: ");
+    words_add(o, "Their outputs are scaled and added: ");
     for (size_t k = 0; k < K; k++) {
         const size_t at = token * K + k;
         full += layer->dropped[at] != 0;
         if (layer->dropped[at] || layer->topk[at] < 0 || ++added > 4) continue;
-        add(o, "%s%.2f × E%d", added > 1 ? " + " : "", layer->weights_norm[at], layer->topk[at]);
+        words_add(o, "%s%.2f × E%d", added > 1 ? " + " : "", layer->weights_norm[at], layer->topk[at]);
     }
-    add(o, "%s", added > 4 ? " + …" : added == 0 ? "nothing" : "");
-    if (full > 0) add(o, "; %zu choice%s found a full expert and add%s nothing", full, full == 1 ? "" : "s", full == 1 ? "s" : "");
-    add(o, ".");
+    words_add(o, "%s", added > 4 ? " + …" : added == 0 ? "nothing" : "");
+    if (full > 0) words_add(o, "; %zu choice%s found a full expert and add%s nothing", full, full == 1 ? "" : "s", full == 1 ? "s" : "");
+    words_add(o, ".");
 }
 
-static void narrate_beat(Out *o, const Trace *t, const TraceLayer *layer, Beat beat, size_t token, const char *word, size_t number) {
+static void narrate_beat(Words *o, const Trace *t, const TraceLayer *layer, Beat beat, size_t token, const char *word, size_t number) {
     const size_t K = layer->top_k, E = layer->experts, first = K > 0 && layer->topk[token * K] >= 0 ? (size_t)layer->topk[token * K] : 0;
     switch (beat) {
     case BEAT_LIFT:
-        add(o, "“%s” arrives at layer %zu: its router will score %zu experts.", word, number, E);
+        words_add(o, "“%s” arrives at layer %zu: its router will score %zu experts.", word, number, E);
         break;
     case BEAT_SCORE:
-        add(o, "The router's softmax gives each of %zu experts a probability: E%zu leads with %.2f.", E, first, layer->probs[token * E + first]);
+        words_add(o, "The router's softmax gives each of %zu experts a probability: E%zu leads with %.2f.", E, first,
+                  layer->probs[token * E + first]);
         break;
     case BEAT_CHOOSE:
-        add(o, "The %zu best %s kept: ", K, K == 1 ? "is" : "are");
+        words_add(o, "The %zu best %s kept: ", K, K == 1 ? "is" : "are");
         add_choices(o, layer, token, false);
-        add(o, "; the other %zu will not run for “%s”.", E - K, word);
+        words_add(o, "; the other %zu will not run for “%s”.", E - K, word);
         break;
     case BEAT_SEND:
-        add(o, "“%s” goes to ", word);
+        words_add(o, "“%s” goes to ", word);
         add_choices(o, layer, token, true);
-        add(o, "; the wider the arc, the more that expert counts.");
+        words_add(o, "; the wider the arc, the more that expert counts.");
         break;
     case BEAT_LOAD:
         narrate_load(o, t, layer);
         break;
     case BEAT_COMPUTE:
-        add(o, "Only the chosen work on “%s”: %zu of %zu experts, %.3g%% of the dense layer's.", word, K, E, 100.0 * (double)K / (double)E);
+        words_add(o, "Only the chosen work on “%s”: %zu of %zu experts, %.3g%% of the dense layer's.", word, K, E, 100.0 * (double)K / (double)E);
         break;
     case BEAT_SUM:
         narrate_sum(o, layer, token);
         break;
     case BEAT_RESIDUAL:
-        add(o, "The sum (length %.2f) is added to what came in (length %.2f) and goes on ", layer->out_norm[token], layer->residual_norm[token]);
+        words_add(o, "The sum (length %.2f) is added to what came in (length %.2f) and goes on ", layer->out_norm[token],
+                  layer->residual_norm[token]);
         if (number < t->layers)
-            add(o, "to layer %zu.", number + 1);
+            words_add(o, "to layer %zu.", number + 1);
         else
-            add(o, "to the output.");
+            words_add(o, "to the output.");
         break;
     }
 }
 
 void scene_narrate(char *line, size_t room, const Trace *t, const View *v) {
-    Out o = {line, room};
+    Words o = {line, room};
     if (room > 0) line[0] = '\0';
     if (t->layers == 0 || t->tokens == 0) return;
     const Moment m = timeline_at(t, v->time_ms, v->speed);
@@ -237,6 +221,6 @@ void scene_narrate(char *line, size_t room, const Trace *t, const View *v) {
     } else if (m.beat == BEAT_RESIDUAL) {
         narrate_beat(&o, t, layer, m.beat, token, word, m.layer + 1);
     } else {
-        add(&o, "Layer %zu is dense: no choice to make, every token passes through the same weights.", m.layer + 1);
+        words_add(&o, "Layer %zu is dense: no choice to make, every token passes through the same weights.", m.layer + 1);
     }
 }

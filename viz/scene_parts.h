@@ -53,6 +53,12 @@ Type type_in(Type type, Color color);
 Color color_text_on(Color fill); /* dark or white, whichever reads on it */
 
 /* ---- scene_words.c: numbers and tokens in words ---- */
+/* A text that grows until its room is used up; what no longer fits is cut, and a zero always ends it. */
+typedef struct {
+    char *at;
+    size_t room;
+} Words;
+void words_add(Words *words, const char *format, ...) __attribute__((format(printf, 2, 3)));
 enum { WORD_BYTES = 96 };
 void word_token(char *out, size_t room, const Trace *t, size_t token); /* \n as ⏎, blank as ·, other bytes as \xHH, no text as #id */
 void word_flops(char *out, size_t room, double flops);                  /* 25563.6e9: "25.6 TFLOP" */

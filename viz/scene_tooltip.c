@@ -4,34 +4,16 @@
 #include "viz/scene_parts.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <string.h>
-
-typedef struct {
-    char *at;
-    size_t room;
-} Out;
-
-static void add(Out *o, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void add(Out *o, const char *format, ...) {
-    if (o->room == 0) return;
-    va_list arguments;
-    va_start(arguments, format);
-    const int count = vsnprintf(o->at, o->room, format, arguments);
-    va_end(arguments);
-    const size_t used = count < 0 ? 0 : (size_t)count < o->room ? (size_t)count : o->room - 1;
-    o->at += used;
-    o->room -= used;
-}
 
 enum { TERMS = 8 }; /* terms of a sum that are written out */
 
 /* "e^1.31 + e^0.82 + … 6 smaller" over ids (count), largest first. */
-static void add_powers(Out *o, const float *logits, const int32_t *ids, size_t count) {
+static void add_powers(Words *o, const float *logits, const int32_t *ids, size_t count) {
     for (size_t i = 0; i < count && i < TERMS; i++) {
-        if (ids[i] >= 0) add(o, "%se^%.2f", i ? " + " : "", logits[ids[i]]);
+        if (ids[i] >= 0) words_add(o, "%se^%.2f", i ? " + " : "", logits[ids[i]]);
     }
-    if (count > TERMS) add(o, " + … %zu smaller", count - TERMS);
+    if (count > TERMS) words_add(o, " + … %zu smaller", count - TERMS);
 }
 
 static double power_sum(const float *logits, const int32_t *ids, size_t count) {
@@ -42,7 +24,7 @@ static double power_sum(const float *logits, const int32_t *ids, size_t count) {
 
 static bool same(double a, double b) { return fabs(a - b) <= 1e-4 * fmax(1e-3, fabs(b)); }
 
-static void tip_prob(Out *o, const DrawTag *tag, const Trace *t) {
+static void tip_prob(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
     const size_t E = layer->experts, e = (size_t)tag->expert, token = (size_t)tag->token;
     const float *logits = layer->logits + token * E; /* (E) */
@@ -50,21 +32,21 @@ static void tip_prob(Out *o, const DrawTag *tag, const Trace *t) {
     const double p = layer->probs[token * E + e];
     size_t place = 0;
     while (place + 1 < E && order[place] != (int32_t)e) place++;
-    add(o, "E%zu: probability %.6f", e, p);
-    add(o, "\nlogit %.6f, place %zu of %zu%s", logits[e], place + 1, E, place < layer->top_k ? ", chosen" : "");
+    words_add(o, "E%zu: probability %.6f", e, p);
+    words_add(o, "\nlogit %.6f, place %zu of %zu%s", logits[e], place + 1, E, place < layer->top_k ? ", chosen" : "");
     if (!same(exp(logits[e]) / power_sum(logits, order, E), p)) return;
-    add(o, "\n%.2f = e^%.2f / (", p, logits[e]);
+    words_add(o, "\n%.2f = e^%.2f / (", p, logits[e]);
     add_powers(o, logits, order, E);
-    add(o, ")");
+    words_add(o, ")");
 }
 
-static void add_ratio(Out *o, const float *weights, size_t count, size_t which) {
-    add(o, "%.3f / (", weights[which]);
-    for (size_t i = 0; i < count && i < TERMS; i++) add(o, "%s%.3f", i ? " + " : "", weights[i]);
-    add(o, count > TERMS ? " + …)" : ")");
+static void add_ratio(Words *o, const float *weights, size_t count, size_t which) {
+    words_add(o, "%.3f / (", weights[which]);
+    for (size_t i = 0; i < count && i < TERMS; i++) words_add(o, "%s%.3f", i ? " + " : "", weights[i]);
+    words_add(o, count > TERMS ? " + …)" : ")");
 }
 
-static void tip_choice(Out *o, const DrawTag *tag, const Trace *t) {
+static void tip_choice(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
     const size_t E = layer->experts, K = layer->top_k, token = (size_t)tag->token, k = (size_t)tag->index, at = token * K + k;
     const float *logits = layer->logits + token * E, *chosen = layer->weights + token * K; /* (E), (K) */
@@ -74,68 +56,70 @@ static void tip_choice(Out *o, const DrawTag *tag, const Trace *t) {
     for (size_t i = 0; i < K; i++) sum += chosen[i];
     char word[WORD_BYTES];
     word_token(word, sizeof word, t, token);
-    add(o, "“%s” to E%d: weight %.6f", word, ids[k], weight);
-    add(o, "\nchoice %zu of %zu", k + 1, K);
-    if (layer->dropped[at]) add(o, ", dropped: E%d was full, the residual carries it", ids[k]);
+    words_add(o, "“%s” to E%d: weight %.6f", word, ids[k], weight);
+    words_add(o, "\nchoice %zu of %zu", k + 1, K);
+    if (layer->dropped[at]) words_add(o, ", dropped: E%d was full, the residual carries it", ids[k]);
     if (same(exp(logits[ids[k]]) / power_sum(logits, ids, K), weight)) {
-        add(o, "\n%.2f = e^%.2f / (", weight, logits[ids[k]]);
+        words_add(o, "\n%.2f = e^%.2f / (", weight, logits[ids[k]]);
         add_powers(o, logits, ids, K);
-        add(o, ")");
+        words_add(o, ")");
     }
     if (sum > 0 && same(chosen[k] / sum, weight) && !same(sum, 1)) {
-        add(o, "\n%.2f = ", weight);
+        words_add(o, "\n%.2f = ", weight);
         add_ratio(o, chosen, K, k);
     } else if (same(layer->probs[token * E + (size_t)ids[k]], weight)) {
-        add(o, "\nits probability, not renormalised");
+        words_add(o, "\nits probability, not renormalised");
     }
-    if (layer->part_norm != NULL) add(o, "\nlength of this part %.4f", layer->part_norm[at]);
+    if (layer->part_norm != NULL) words_add(o, "\nlength of this part %.4f", layer->part_norm[at]);
 }
 
-static void add_capacity(Out *o, const Trace *t, const TraceLayer *layer) {
+static void add_capacity(Words *o, const Trace *t, const TraceLayer *layer) {
     const size_t capacity = layer_capacity(t, layer);
-    if (capacity > 0) add(o, "\ncapacity %zu = ⌈%.3g × %zu × %zu / %zu⌉", capacity, t->capacity_factor, layer->top_k, t->tokens, layer->experts);
+    if (capacity > 0)
+        words_add(o, "\ncapacity %zu = ⌈%.3g × %zu × %zu / %zu⌉", capacity, t->capacity_factor, layer->top_k, t->tokens, layer->experts);
 }
 
 /* The words that chose an expert, or that were dropped (expert −1), as far as a line carries. */
-static void add_words(Out *o, const Trace *t, const TraceLayer *layer, int32_t expert) {
+static void add_words(Words *o, const Trace *t, const TraceLayer *layer, int32_t expert) {
     size_t shown = 0, all = 0;
     for (size_t i = 0; i < t->tokens * layer->top_k; i++) {
         if (expert >= 0 ? layer->topk[i] != expert : !layer->dropped[i]) continue;
         if (all++ >= 7) continue;
         char word[WORD_BYTES];
         word_token(word, sizeof word, t, i / layer->top_k);
-        add(o, shown++ == 0 ? "\n“%s”" : ", “%s”", word);
+        words_add(o, shown++ == 0 ? "\n“%s”" : ", “%s”", word);
     }
-    if (all > shown) add(o, ", … %zu more", all - shown);
+    if (all > shown) words_add(o, ", … %zu more", all - shown);
 }
 
-static void tip_expert(Out *o, const DrawTag *tag, const Trace *t) {
+static void tip_expert(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
     const size_t e = (size_t)tag->expert;
     const long long load = layer->load[e], slots = layer_slots(layer);
-    add(o, "E%zu in layer %d: asked by %lld of %zu", e, tag->layer + 1, load, t->tokens);
+    words_add(o, "E%zu in layer %d: asked by %lld of %zu", e, tag->layer + 1, load, t->tokens);
     if (slots > 0)
-        add(o, "\nshare %.4f = %lld / %lld, %.2f of even (1/%zu)", (double)load / (double)slots, load, slots, load_share(layer, e), layer->experts);
+        words_add(o, "\nshare %.4f = %lld / %lld, %.2f of even (1/%zu)", (double)load / (double)slots, load, slots, load_share(layer, e),
+                  layer->experts);
     add_capacity(o, t, layer);
     if (layer->load[e] > layer->served[e])
-        add(o, "\nserved %lld, dropped %lld", (long long)layer->served[e], (long long)(layer->load[e] - layer->served[e]));
+        words_add(o, "\nserved %lld, dropped %lld", (long long)layer->served[e], (long long)(layer->load[e] - layer->served[e]));
     add_words(o, t, layer, tag->expert);
 }
 
-static void tip_heat(Out *o, const DrawTag *tag, const Trace *t) {
+static void tip_heat(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
     const long long load = layer->load[tag->expert], slots = layer_slots(layer);
-    add(o, "Layer %d, E%d: %lld of %lld choices", tag->layer + 1, tag->expert, load, slots);
+    words_add(o, "Layer %d, E%d: %lld of %lld choices", tag->layer + 1, tag->expert, load, slots);
     if (load > 0)
-        add(o, "\nlog₂(%lld/%lld × %zu) = %+.3f", load, slots, layer->experts, log2(load_share(layer, (size_t)tag->expert)));
+        words_add(o, "\nlog₂(%lld/%lld × %zu) = %+.3f", load, slots, layer->experts, log2(load_share(layer, (size_t)tag->expert)));
     else
-        add(o, "\nnever used");
+        words_add(o, "\nnever used");
 }
 
-static void tip_balance(Out *o, const DrawTag *tag, const Trace *t) {
+static void tip_balance(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
     if (layer->experts == 0) {
-        add(o, "Layer %d is dense", tag->layer + 1);
+        words_add(o, "Layer %d is dense", tag->layer + 1);
         return;
     }
     int64_t least = layer->load[0], most = layer->load[0], idle = 0;
@@ -145,69 +129,70 @@ static void tip_balance(Out *o, const DrawTag *tag, const Trace *t) {
         idle += layer->load[e] == 0;
     }
     const double mean = (double)layer_slots(layer) / (double)layer->experts, cv2 = scene_load_cv2(t, (size_t)tag->layer);
-    add(o, "Layer %d: CV² %.6f", tag->layer + 1, cv2);
-    add(o, "\n%.4f = variance %.4f / mean² %.4f", cv2, cv2 * mean * mean, mean * mean);
-    add(o, "\nloads from %lld to %lld, mean %.2f, %lld never used", (long long)least, (long long)most, mean, (long long)idle);
+    words_add(o, "Layer %d: CV² %.6f", tag->layer + 1, cv2);
+    words_add(o, "\n%.4f = variance %.4f / mean² %.4f", cv2, cv2 * mean * mean, mean * mean);
+    words_add(o, "\nloads from %lld to %lld, mean %.2f, %lld never used", (long long)least, (long long)most, mean, (long long)idle);
 }
 
-static void tip_counter(Out *o, const DrawTag *tag, const Trace *t) {
+static void tip_counter(Words *o, const DrawTag *tag, const Trace *t) {
     if (tag->index <= 1) {
-        add(o, tag->index == 0 ? "Dense: %.0f FLOP" : "Sparse: %.0f FLOP", tag->index == 0 ? t->flops_dense : t->flops);
-        add(o, "\n%s, two per multiply-add", tag->index == 0 ? "as if every expert ran for every token" : "as run, for all tokens and layers");
-        if (t->flops > 0) add(o, "\n%.0f / %.0f = %.3f× less compute", t->flops_dense, t->flops, t->flops_dense / t->flops);
+        words_add(o, tag->index == 0 ? "Dense: %.0f FLOP" : "Sparse: %.0f FLOP", tag->index == 0 ? t->flops_dense : t->flops);
+        words_add(o, "\n%s, two per multiply-add", tag->index == 0 ? "as if every expert ran for every token" : "as run, for all tokens and layers");
+        if (t->flops > 0) words_add(o, "\n%.0f / %.0f = %.3f× less compute", t->flops_dense, t->flops, t->flops_dense / t->flops);
     } else if (tag->index == 2) {
-        add(o, "Weights touched: %.0f bytes", t->weight_bytes_touched);
-        add(o, "\nof %.0f that stay in memory (%.1f%%)", t->weight_bytes_resident, 100 * t->weight_bytes_touched / fmax(1, t->weight_bytes_resident));
-        add(o, "\ntouched: the union over all %zu tokens", t->tokens);
-        add(o, "\nsparse saves compute, not the memory that holds the experts");
+        words_add(o, "Weights touched: %.0f bytes", t->weight_bytes_touched);
+        words_add(o, "\nof %.0f that stay in memory (%.1f%%)", t->weight_bytes_resident,
+                  100 * t->weight_bytes_touched / fmax(1, t->weight_bytes_resident));
+        words_add(o, "\ntouched: the union over all %zu tokens", t->tokens);
+        words_add(o, "\nsparse saves compute, not the memory that holds the experts");
     } else {
-        add(o, "Counted layer by layer, as each one commits");
-        add(o, "\nexpert runs: choices served; dense: %zu tokens × %zu experts a layer", t->tokens, t->experts);
+        words_add(o, "Counted layer by layer, as each one commits");
+        words_add(o, "\nexpert runs: choices served; dense: %zu tokens × %zu experts a layer", t->tokens, t->experts);
     }
 }
 
-static void tip_token(Out *o, const DrawTag *tag, const Trace *t, const View *v) {
+static void tip_token(Words *o, const DrawTag *tag, const Trace *t, const View *v) {
     const size_t token = (size_t)tag->token;
     const TraceLayer *layer = &t->layer[timeline_at(t, v->time_ms, v->speed).layer];
     char word[WORD_BYTES];
     word_token(word, sizeof word, t, token);
-    add(o, "“%s”: token %zu, id %d", word, token, t->token_ids[token]);
+    words_add(o, "“%s”: token %zu, id %d", word, token, t->token_ids[token]);
     if (layer->experts == 0) return;
-    add(o, "\nin layer %zu: ", (size_t)(layer - t->layer) + 1);
+    words_add(o, "\nin layer %zu: ", (size_t)(layer - t->layer) + 1);
     for (size_t k = 0; k < layer->top_k; k++) {
         const size_t at = token * layer->top_k + k;
-        add(o, "%sE%d %.2f%s", k ? ", " : "", layer->topk[at], layer->weights_norm[at], layer->dropped[at] ? " dropped" : "");
+        words_add(o, "%sE%d %.2f%s", k ? ", " : "", layer->topk[at], layer->weights_norm[at], layer->dropped[at] ? " dropped" : "");
     }
 }
 
-static void tip_residual(Out *o, const DrawTag *tag, const Trace *t) {
+static void tip_residual(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
     const double in = layer->residual_norm[tag->token], added = layer->out_norm[tag->token];
-    add(o, "Residual stream: length %.6f", in);
-    add(o, "\nthe layer adds a vector of length %.6f", added);
-    if (in > 0) add(o, "\n%.4f = %.4f / %.4f of what came in", added / in, added, in);
+    words_add(o, "Residual stream: length %.6f", in);
+    words_add(o, "\nthe layer adds a vector of length %.6f", added);
+    if (in > 0) words_add(o, "\n%.4f = %.4f / %.4f of what came in", added / in, added, in);
 }
 
-static void tip_title(Out *o, const Trace *t) {
-    add(o, "%s", t->model[0] != '\0' ? t->model : "no model");
-    add(o, "\n%s, rule %s, seed %llu", t->source, t->rule, (unsigned long long)t->seed);
-    add(o, "\nwidth %zu, expert width %zu, %zu shared", t->model_dim, t->expert_dim, t->shared_experts);
+static void tip_title(Words *o, const Trace *t) {
+    words_add(o, "%s", t->model[0] != '\0' ? t->model : "no model");
+    words_add(o, "\n%s, rule %s, seed %llu", t->source, t->rule, (unsigned long long)t->seed);
+    words_add(o, "\nwidth %zu, expert width %zu, %zu shared", t->model_dim, t->expert_dim, t->shared_experts);
     char prompt[120];
     if (snprintf(prompt, sizeof prompt, "%s", t->prompt) >= (int)sizeof prompt) strcpy(prompt + sizeof prompt - 4, "…");
     for (char *c = prompt; *c != '\0'; c++) *c = *c == '\n' ? ' ' : *c;
-    add(o, "\nprompt: %s", prompt);
+    words_add(o, "\nprompt: %s", prompt);
 }
 
-static void tip_overflow(Out *o, const DrawTag *tag, const Trace *t) {
+static void tip_overflow(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
-    add(o, "Dropped: %lld of %lld choices", (long long)layer_dropped(layer), (long long)layer_slots(layer));
+    words_add(o, "Dropped: %lld of %lld choices", (long long)layer_dropped(layer), (long long)layer_slots(layer));
     add_capacity(o, t, layer);
-    add(o, "\nthe other experts' weights stay as they are");
+    words_add(o, "\nthe other experts' weights stay as they are");
     add_words(o, t, layer, -1);
 }
 
 void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t, const View *v) {
-    Out out = {lines, room}, *o = &out;
+    Words out = {lines, room}, *o = &out;
     if (room > 0) lines[0] = '\0';
     switch (tag->kind) {
     case TAG_TITLE:
@@ -242,16 +227,16 @@ void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t,
         tip_overflow(o, tag, t);
         break;
     case TAG_TICK:
-        add(o, "Layer %d\nclick or drag to go there", tag->layer + 1);
+        words_add(o, "Layer %d\nclick or drag to go there", tag->layer + 1);
         break;
     case TAG_SPEED:
-        add(o, "Speed %g×\n[ slower, ] faster; from %d× a layer is one movement", v->speed, MERGE_SPEED);
+        words_add(o, "Speed %g×\n[ slower, ] faster; from %d× a layer is one movement", v->speed, MERGE_SPEED);
         break;
     case TAG_PLAY:
-        add(o, "Play or pause\nSpace");
+        words_add(o, "Play or pause\nSpace");
         break;
     case TAG_HELP:
-        add(o, "Keys\n?");
+        words_add(o, "Keys\n?");
         break;
     default:
         break;

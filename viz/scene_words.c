@@ -2,9 +2,21 @@
  * Enters: a trace. Leaves: short texts and counts. No drawing. */
 #include "viz/scene_parts.h"
 
+#include <stdarg.h>
 #include <math.h>
 #include <string.h>
 #include <utf8proc.h>
+
+void words_add(Words *words, const char *format, ...) {
+    if (words->room == 0) return;
+    va_list arguments;
+    va_start(arguments, format);
+    const int count = vsnprintf(words->at, words->room, format, arguments);
+    va_end(arguments);
+    const size_t used = count < 0 ? 0 : (size_t)count < words->room ? (size_t)count : words->room - 1;
+    words->at += used;
+    words->room -= used;
+}
 
 static size_t put(char *out, size_t room, size_t used, const char *text) {
     const size_t count = strlen(text);
