@@ -50,10 +50,16 @@ static void gather_row(real *weights, const real *scores, const int32_t *ids, si
     for (size_t k = 0; k < top_k; k++) weights[k] = scores[ids[k]];
 }
 
-static void divide_by_sum(real *weights, size_t top_k) {
+void topk_share(real *weights, const real *scores, const int32_t *ids, size_t top_k) {
     real sum = 0;
+    gather_row(weights, scores, ids, top_k);
     for (size_t k = 0; k < top_k; k++) sum += weights[k];
     for (size_t k = 0; k < top_k; k++) weights[k] /= sum;
+}
+
+void topk_softmax(real *weights, const real *scores, const int32_t *ids, size_t top_k) {
+    gather_row(weights, scores, ids, top_k);
+    rows_active.softmax(weights, weights, top_k);
 }
 
 /* Weights that sum to 1 over the selected, w_k = e^{l_k} / Σ selected e^l: d_l_k = w_k·(d_w_k − Σ_i w_i·d_w_i) for the selected and 0 for
@@ -106,8 +112,7 @@ static void softmax_topk_renorm_forward(Selection *s) {
 #pragma omp parallel for schedule(static) if (worth_threads(s))
     for (size_t t = 0; t < s->tokens; t++) {
         topk_select(s->ids + t * K, s->scores + t * E, E, K);
-        gather_row(s->weights + t * K, s->scores + t * E, s->ids + t * K, K);
-        divide_by_sum(s->weights + t * K, K);
+        topk_share(s->weights + t * K, s->scores + t * E, s->ids + t * K, K);
     }
 }
 
@@ -117,8 +122,7 @@ static void rank_then_softmax(Selection *s) {
 #pragma omp parallel for schedule(static) if (worth_threads(s))
     for (size_t t = 0; t < s->tokens; t++) {
         topk_select(s->ids + t * K, s->scores + t * E, E, K);
-        gather_row(s->weights + t * K, s->scores + t * E, s->ids + t * K, K);
-        rows_active.softmax(s->weights + t * K, s->weights + t * K, K);
+        topk_softmax(s->weights + t * K, s->scores + t * E, s->ids + t * K, K);
     }
 }
 

@@ -129,6 +129,9 @@ const RoutingRule *routing_rule_find(const char *name); /* NULL when there is no
 
 /* ids (K) of the K largest of scores (E), largest first, lower index first on a tie; NaN sorts last. K ≤ E. */
 void topk_select(int32_t *ids, const real *scores, size_t experts, size_t top_k);
+/* weights (K) of the selected, from scores (E) and ids (K): each selected score over their sum; softmax over the selected scores alone. */
+void topk_share(real *weights, const real *scores, const int32_t *ids, size_t top_k);
+void topk_softmax(real *weights, const real *scores, const int32_t *ids, size_t top_k);
 
 /* ======== 3_dispatch.c: ids → who works for whom ======== */
 /* A plan groups slots by expert: expert e owns slots offsets[e] .. offsets[e+1]-1. It is the only thing stages 4 and 5 see of routing,
