@@ -91,16 +91,12 @@ static void count_load(Plan *plan, const int32_t *ids) {
 }
 
 static void lay_out_experts(Plan *plan) {
-    size_t asked = 0;
     plan->offsets[0] = 0;
     for (size_t e = 0; e < plan->experts; e++) {
         const bool full = plan->capacity > 0 && plan->load[e] > plan->capacity;
         plan->offsets[e + 1] = plan->offsets[e] + (full ? plan->capacity : plan->load[e]);
         plan->filled[e] = 0;
-        asked += plan->load[e];
     }
-    plan->served = plan->offsets[plan->experts];
-    plan->dropped = asked - plan->served;
 }
 
 static void serve(Plan *plan, const int32_t *ids, size_t token, size_t choice) {
@@ -108,7 +104,11 @@ static void serve(Plan *plan, const int32_t *ids, size_t token, size_t choice) {
     plan->token_slot[i] = -1;
     if (ids[i] < 0) return;
     const size_t e = (size_t)ids[i], slot = plan->offsets[e] + plan->filled[e];
-    if (slot == plan->offsets[e + 1]) return;
+    if (slot == plan->offsets[e + 1]) {
+        plan->dropped++;
+        return;
+    }
+    plan->served++;
     plan->filled[e]++;
     plan->slot_token[slot] = (int32_t)token;
     plan->slot_choice[slot] = (int32_t)choice;
@@ -116,13 +116,18 @@ static void serve(Plan *plan, const int32_t *ids, size_t token, size_t choice) {
 }
 
 /* One thread: 10 ns a choice, and the order of service is what it is about. */
+void dispatch_serve(Plan *plan, const int32_t *ids) {
+    plan->served = plan->dropped = 0;
+    for (size_t k = 0; k < plan->top_k; k++)
+        for (size_t turn = 0; turn < plan->tokens; turn++) serve(plan, ids, (size_t)plan->turns[turn], k);
+}
+
 void dispatch_plan(Plan *plan, const int32_t *ids, const real *weights, ServiceOrder order) {
     count_load(plan, ids);
     lay_out_experts(plan);
     for (size_t t = 0; t < plan->tokens; t++) plan->turns[t] = (int32_t)t;
     if (order == SERVE_PROBABILITY) surest_first(plan->turns, weights, plan->tokens, plan->top_k);
-    for (size_t k = 0; k < plan->top_k; k++)
-        for (size_t turn = 0; turn < plan->tokens; turn++) serve(plan, ids, (size_t)plan->turns[turn], k);
+    dispatch_serve(plan, ids);
 }
 
 /* ---- rows into slot order, and their gradients back ---- */

@@ -171,25 +171,32 @@ static void shared_forward(real *y, MoeActs *acts, const real *x, const ExpertWe
     }
 }
 
+void moe_stages_forward(real *y, MoeActs *acts, Selection *selection, const real *x, const MoeWeights *w, const MoeConfig *c) {
+    const size_t T = selection->tokens, D = c->model_dim, E = c->experts;
+    Plan *plan = &acts->plan;
+
+    router_forward(acts->logits, acts->router_hidden, x, &w->router, T); /* 1: who fits */
+    softmax_forward(acts->probs, acts->logits, T, E);
+
+    c->rule->forward(selection); /* 2: who is chosen, and how much each counts */
+
+    dispatch_plan(plan, acts->ids, acts->weights, c->service); /* 3: whose rows go where */
+    dispatch_gather(acts->xs, x, plan, D);
+
+    experts_forward(acts->ys, acts->hidden_gate, acts->hidden_up, acts->hidden, acts->xs, &w->experts, plan); /* 4: the work */
+
+    clear(y, T, D); /* 5: the sum, back in token order */
+    combine_forward(y, acts->ys, acts->weights, plan, D);
+}
+
 void moe_forward(real *y, MoeActs *acts, const real *x, const MoeWeights *w, const MoeConfig *c, size_t tokens, bool training, uint64_t noise_seed) {
-    const size_t T = tokens, D = c->model_dim, E = c->experts, K = c->top_k;
+    const size_t T = tokens, E = c->experts, K = c->top_k;
     assert(acts->tokens == tokens && acts->plan.tokens == tokens);
 
-    router_forward(acts->logits, acts->router_hidden, x, &w->router, T);
-    softmax_forward(acts->probs, acts->logits, T, E);
     if (c->rule->needs_noise && training) router_noise_forward(acts->noise_logits, x, &w->router, T);
-
     Selection selection = selection_view(acts, c, training, noise_seed);
-    c->rule->forward(&selection);
-
     acts->plan.capacity = capacity_slots(c->capacity_factor, T, E, K);
-    dispatch_plan(&acts->plan, acts->ids, acts->weights, c->service);
-    dispatch_gather(acts->xs, x, &acts->plan, D);
-
-    experts_forward(acts->ys, acts->hidden_gate, acts->hidden_up, acts->hidden, acts->xs, &w->experts, &acts->plan);
-
-    clear(y, T, D);
-    combine_forward(y, acts->ys, acts->weights, &acts->plan, D);
+    moe_stages_forward(y, acts, &selection, x, w, c);
     if (c->shared_experts > 0) shared_forward(y, acts, x, &w->shared, T);
 
     acts->aux_loss = c->aux_alpha > 0 ? balance_aux(NULL, acts->probs, acts->plan.load, T, E, c->aux_alpha, 1) : 0;

@@ -157,6 +157,9 @@ void plan_take(Plan *plan, Arena *arena, size_t tokens, size_t experts, size_t t
 size_t capacity_slots(double capacity_factor, size_t tokens, size_t experts, size_t top_k);
 /* Fills everything in `plan` but the dimensions and `capacity`. Within an expert, slots stand in order of service. */
 void dispatch_plan(Plan *plan, const int32_t *ids, const real *weights, ServiceOrder order);
+/* Its last step: hands out slots, first choices before second ones, tokens in the order of turns[0..T). Reads offsets and turns, starts from
+ * filled = 0; fills slot_token, slot_choice, token_slot, served and dropped. Whoever finds its expert's range full is dropped. */
+void dispatch_serve(Plan *plan, const int32_t *ids);
 /* xs (S,D): row s is x of slot_token[s]. */
 void dispatch_gather(real *xs, const real *x, const Plan *plan, size_t model_dim);
 /* d_x (T,D) += d_xs; each token sums its own slots in choice order, so no two threads share an output. */
@@ -235,6 +238,9 @@ typedef struct { real *d_logits, *d_noise_logits, *d_router_hidden, *d_weights, 
 size_t moe_scratch_bytes(const MoeConfig *c, size_t tokens);
 void moe_scratch_take(MoeScratch *s, Arena *arena, const MoeConfig *c, size_t tokens);
 
+/* The five calls alone: y (T,D) = Σ_k weights · expert(x), overwritten. `selection` is a view of acts (logits, probs, scores, ids, weights);
+ * acts->plan.capacity is set. Fills the rest of acts up to ys. */
+void moe_stages_forward(real *y, MoeActs *acts, Selection *selection, const real *x, const MoeWeights *w, const MoeConfig *c);
 /* y (T,D) = Σ_k weights · expert(x) + Σ shared(x). `training` and `noise_seed` matter to noisy-topk only. */
 void moe_forward(real *y, MoeActs *acts, const real *x, const MoeWeights *w, const MoeConfig *c, size_t tokens, bool training, uint64_t noise_seed);
 /* d_x (T,D) added to, weight gradients added to; aux and z losses enter with factor loss_scale. Same noise_seed as forward. */
