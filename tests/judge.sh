@@ -45,7 +45,7 @@ fault 'story: names' "$story So Mira took the red kite."
 fault 'story: pronouns' "$story So Ana sat down, and he took the red kite."
 fault 'story: object' "$story So Ana sat down in the red boat."
 fault 'story: colour' "$story So Ana gave the blue kite to Tom."
-fault 'story: animal' "$story Then a sleepy cat took the red kite. Tom asked the sleepy dog for the red kite."
+fault 'story: animal' "$story Then a wild cat took the red kite. Tom asked the wild dog for the red kite."
 fault 'dialogue: two speakers' 'Ana: Where is my red kite, Tom?
 Ana: The red kite is on the hill, Ana.'
 fault 'dialogue: names' 'Ana: Where is my red kite, Tom?

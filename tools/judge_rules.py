@@ -25,7 +25,7 @@ class Lexicon:
             kind, _, word = line.split()
             self.lists[kind].add(word)
         self.girls, self.names = self.lists["girl"], self.lists["girl"] | self.lists["boy"]
-        self.words = set().union(*(words for kind, words in self.lists.items() if kind != "c-verb"))
+        self.words = set().union(*(words for kind, words in self.lists.items() if kind not in ("c-verb", "c-local")))
 
     def exists(self, word):
         return word in self.words or word[0].isupper() and word[0].lower() + word[1:] in self.words
@@ -51,7 +51,7 @@ def answer(a, op, b):
 
 def kind_of(doc):
     first = doc.split("\n")[0]
-    if re.match(r"(#include|int|void|const|static|double|struct|char)\b", doc):
+    if re.match(r"(#include|int|void|const|static|double|enum|char)\b", doc):
         return "code"
     if " | " in first:
         return "table"
@@ -137,13 +137,12 @@ def judge_words(scores, lexicon, doc):
 
 
 def named_things(lexicon, doc):
-    """objects, colours, animals and moods in order of mention; and whether each object has its colour before it"""
+    """objects, colours and animals in order of mention; and whether each object has its colour before it, each animal its 'wild'"""
     words = re.findall(r"[A-Za-z]+", doc)
     lower = [w.lower() for w in words]
     find = lambda kind: [w for w in lower if w in lexicon.lists[kind]]
-    paired = lambda nouns, adjectives: all(i > 0 and lower[i - 1] in lexicon.lists[adjectives]
-                                           for i, w in enumerate(lower) if w in lexicon.lists[nouns])
-    return find("object"), find("colour"), find("animal"), find("mood"), paired("object", "colour"), paired("animal", "mood")
+    paired = lambda nouns, adjectives: all(i > 0 and lower[i - 1] in adjectives for i, w in enumerate(lower) if w in lexicon.lists[nouns])
+    return find("object"), find("colour"), find("animal"), paired("object", lexicon.lists["colour"]), paired("animal", {"wild"})
 
 
 def judge_pronouns(lexicon, doc):
@@ -169,11 +168,11 @@ def judge_story(scores, lexicon, doc):
     agree = judge_pronouns(lexicon, doc)
     if agree is not None:
         scores.add("story: pronouns", agree, doc)
-    objects, colours, animals, moods, coloured, mooded = named_things(lexicon, doc)
+    objects, colours, animals, coloured, wild = named_things(lexicon, doc)
     scores.add("story: object", len(objects) >= 2 and len(set(objects)) == 1, doc)
     scores.add("story: colour", len(colours) >= 2 and len(set(colours)) == 1 and coloured, doc)
     if len(animals) >= 2:
-        scores.add("story: animal", len(set(animals)) == 1 and len(set(moods)) == 1 and mooded, doc)
+        scores.add("story: animal", len(set(animals)) == 1 and wild, doc)
 
 
 def judge_dialogue(scores, lexicon, doc):
@@ -187,7 +186,7 @@ def judge_dialogue(scores, lexicon, doc):
     if two:
         called = [(w, s) for line, s in zip(lines, speakers) for w in re.findall(r"[A-Za-z]+", line.partition(": ")[2]) if w in lexicon.names]
         scores.add("dialogue: names", all(w in speakers and w != s for w, s in called), doc)
-    objects, colours, _, _, coloured, _ = named_things(lexicon, doc)
+    objects, colours, _, coloured, _ = named_things(lexicon, doc)
     scores.add("dialogue: object and colour", len(objects) >= 2 and len(set(objects)) == 1 == len(set(colours)) and coloured, doc)
 
 
@@ -196,7 +195,7 @@ def judge_song(scores, lexicon, doc):
     if "\n" not in doc:
         return
     scores.add("song: names", len(names) <= 2, doc)
-    objects, colours, _, _, coloured, _ = named_things(lexicon, doc)
+    objects, colours, _, coloured, _ = named_things(lexicon, doc)
     if objects:
         scores.add("song: object and colour", len(set(objects)) == 1 == len(set(colours)) and coloured, doc)
 

@@ -48,13 +48,13 @@ enum { OP_SUM, OP_DIFFERENCE, OP_PRODUCT };
 static void draw(Doc *doc, int op) { (op == OP_SUM ? sum_draw : op == OP_DIFFERENCE ? difference_draw : product_draw)(doc->number, doc->rng); }
 
 static int op_draw(Rng *rng) {
-    return (int[]){OP_SUM, OP_SUM, OP_SUM, OP_SUM, OP_DIFFERENCE, OP_DIFFERENCE, OP_PRODUCT, OP_PRODUCT}[rng_below(rng, 8)];
+    return (int[]){OP_SUM, OP_SUM, OP_SUM, OP_SUM, OP_DIFFERENCE, OP_DIFFERENCE, OP_DIFFERENCE, OP_PRODUCT}[rng_below(rng, 8)];
 }
 
 static const char *const equation[] = {"$1 + $2 = $3", "$1 - $2 = $3", "$1 x/O $2 = $3"};
 
 static void equations_write(Doc *doc) {
-    int count = 3 + (int)rng_below(doc->rng, 4);
+    int count = 4 + (int)rng_below(doc->rng, 5);
     for (int i = 0; i < count; i++) {
         int op = op_draw(doc->rng);
         draw(doc, op);

@@ -1,7 +1,10 @@
 /* code.c: one C function a document, which a compiler accepts as it stands.
  *
  * In: a document. Out: a function whose parameters and variables are declared before they are used. Slots here: @F the function's
- * name, @a @b @c three different variables, @n a small constant, @s a string. A lexer of a few lines then gives each piece its class.
+ * name, @a @b its parameters, @c its variable, @n a small constant, @s a string. A lexer of a few lines then gives each piece its class.
+ * Each of the three variables has a list of names of its own, so that which one is meant can be told from what it is called; and a variable
+ * always follows a space, so that it is the same token each time. With one list for all three, and names after brackets and stars, a small
+ * model had declared what it used in only six functions of ten after twelve million tokens.
  */
 #include <assert.h>
 #include <ctype.h>
@@ -12,25 +15,25 @@
 
 static const char *const functions[] = {
     "int @F(int @a, int @b) {\n    int @c = @a + @b;\n    return @c * @n;\n}",
-    "int @F(int @a, int @b) {\n    int @c = @n;\n    while (@a > @b) {\n        @a -= @c;\n    }\n    return @a;\n}",
-    "int @F(int @a) {\n    int @c = 0;\n    for (int i = 0; i < @a; i++) {\n        @c += i * @n;\n    }\n    return @c;\n}",
-    "int @F(int @a, int @b) {\n    if (@a > @b) {\n        return @a - @n;\n    }\n    return @b + @n;\n}",
-    "int @F(const int *@a, int @b) {\n    int @c = @n;\n    for (int i = 0; i < @b; i++) {\n        @c += @a[i];\n    }\n    return @c;\n}",
-    ("int @F(const int *@a, int @b) {\n    int @c = @a[0];\n    for (int i = 1; i < @b; i++) {\n        if (@a[i] > @c) {\n"
-     "            @c = @a[i] - @n;\n        }\n    }\n    return @c;\n}"),
-    "void @F(int *@a, int *@b) {\n    int @c = *@a + @n;\n    *@a = *@b;\n    *@b = @c;\n}",
+    "int @F(int @a, int @b) {\n    int @c = @b;\n    while (@n < @c) {\n        @c -= @n;\n    }\n    return @c + @a;\n}",
+    "int @F(int @b) {\n    int @c = 0;\n    for (int i = 0; i < @b; i++) {\n        @c += i * @n;\n    }\n    return @c;\n}",
+    "int @F(int @a, int @b) {\n    if (@n < @a) {\n        return @a - @b;\n    }\n    return @b + @n;\n}",
+    "int @F(const int @a[], int @b) {\n    int @c = @n;\n    for (int i = 0; i < @b; i++) {\n        @c += @a[i];\n    }\n    return @c;\n}",
+    ("int @F(const int @a[], int @b) {\n    int @c = @n;\n    for (int i = 0; i < @b; i++) {\n        if (@n < @a[i]) {\n"
+     "            @c = @a[i];\n        }\n    }\n    return @c;\n}"),
+    "void @F(int @a[], int @b) {\n    int @c = @a[0] + @n;\n    @a[0] = @a[1];\n    @a[1] = @c * @b;\n}",
     "double @F(double @a, int @b) {\n    double @c = @a / @n;\n    return @c + @b;\n}",
-    "const char *@F(int @a) {\n    if (@a > @n) {\n        return @s;\n    }\n    return @s;\n}",
-    "struct @a {\n    int @b;\n    int @c;\n};\nint @F(struct @a one) {\n    return one.@b * @n + one.@c;\n}",
-    "int @F(int @a) {\n    switch (@a) {\n    case @n:\n        return @n;\n    default:\n        return @a;\n    }\n}",
-    "void @F(int *@a, int @b) {\n    for (int i = 0; i < @b; i++) {\n        @a[i] = @a[i] % @n;\n    }\n}",
+    "const char *@F(int @a) {\n    if (@n < @a) {\n        return @s;\n    }\n    return @s;\n}",
+    "enum { @c = @n };\nint @F(int @b) {\n    return @b * @c - @n;\n}",
+    "int @F(int @a) {\n    switch (@n + @a) {\n    case @n:\n        return @n;\n    default:\n        return @a;\n    }\n}",
+    "void @F(int @a[], int @b) {\n    for (int i = 0; i < @b; i++) {\n        @a[i] = @a[i] % @n;\n    }\n}",
     "static int @c = @n;\nint @F(int @a) {\n    @c = @c + @a;\n    return @c;\n}",
-    "int @F(int @a, int @b) {\n    if (@b == 0) {\n        return @n;\n    }\n    return @a + @F(@a, @b - 1);\n}",
+    "int @F(int @a, int @b) {\n    return @n < @a ? @a : @b - @n;\n}",
     "#include <stdio.h>\nvoid @F(int @a, int @b) {\n    int @c = @a - @b;\n    printf(\"%d @f\\n\", @c + @n);\n}",
 };
 
 typedef struct {
-    const char *variables[3];
+    const char *variables[3]; /* @a @b @c */
     const char *verb, *thing;
 } Names;
 
@@ -54,12 +57,10 @@ static void append_slot(char out[DOC_BYTES], char slot, const Names *names, Rng 
     append(out, text);
 }
 
-static const char *variable_draw(Rng *rng) { return lexicon_pick(rng_below(rng, 2) ? LIST_COUNTABLES : LIST_OBJECTS, rng); }
-
 /* Where the piece that begins at `at` ends, and its class. */
 static const char *lex(const char *at, WordClass *class) {
-    static const char *const keywords[] = {"int",  "for",    "if",     "return", "while",   "const",  "void",   "double",
-                                           "char", "struct", "switch", "case",   "default", "static", "include"};
+    static const char *const keywords[] = {"int",  "for",  "if",     "return", "while",   "const",  "void",   "double",
+                                           "char", "enum", "switch", "case",   "default", "static", "include"};
     const char *end = at + 1;
     if (isspace((unsigned char)*at)) {
         *class = CLASS_WHITESPACE;
@@ -77,7 +78,7 @@ static const char *lex(const char *at, WordClass *class) {
         end++;
         *class = CLASS_STRING;
     } else {
-        *class = strchr("+-*/%<>=.", *at) ? CLASS_OPERATOR : CLASS_PUNCTUATION;
+        *class = strchr("+-*/%<>=?", *at) ? CLASS_OPERATOR : CLASS_PUNCTUATION;
         if (*class == CLASS_OPERATOR)
             while (*end && strchr("+-=", *end)) end++;
     }
@@ -86,13 +87,11 @@ static const char *lex(const char *at, WordClass *class) {
 
 void code_write(Doc *doc) {
     Rng *rng = doc->rng;
-    Names names = {{NULL}, lexicon_pick(LIST_C_VERBS, rng), variable_draw(rng)};
-    for (int v = 0; v < 3;) {
-        names.variables[v] = variable_draw(rng);
-        bool fresh = true;
-        for (int before = 0; before < v; before++) fresh = fresh && names.variables[v] != names.variables[before];
-        v += fresh;
-    }
+    Names names = {
+        .variables = {lexicon_pick(LIST_OBJECTS, rng), lexicon_pick(LIST_COUNTABLES, rng), lexicon_pick(LIST_C_LOCALS, rng)},
+        .verb = lexicon_pick(LIST_C_VERBS, rng),
+        .thing = lexicon_pick(rng_below(rng, 2) ? LIST_COUNTABLES : LIST_OBJECTS, rng),
+    };
     char source[DOC_BYTES] = "";
     for (const char *at = functions[rng_below(rng, sizeof functions / sizeof *functions)]; *at; at++) {
         if (*at == '@')

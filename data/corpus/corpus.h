@@ -49,7 +49,6 @@ typedef enum {
     LIST_OBJECTS,
     LIST_COLOURS,
     LIST_ANIMALS,
-    LIST_MOODS,
     LIST_PLACES,
     LIST_COUNTABLES,
     LIST_STUFF,
@@ -58,6 +57,7 @@ typedef enum {
     LIST_DAYS,
     LIST_MONTHS,
     LIST_C_VERBS,
+    LIST_C_LOCALS,
     LIST_REST,
     LIST_COUNT
 } ListId;
@@ -94,7 +94,7 @@ typedef struct {
     bool epithets; /* "little" before the hero's name, "old" before the friend's: what to copy a name by */
     /* who and what this document is about: what the slots of a template stand for */
     Person hero, friend, last; /* last: the person named last, whom a pronoun means */
-    const char *object, *colour, *animal, *mood, *where, *place, *countable, *stuff, *size, *day;
+    const char *object, *colour, *animal, *where, *place, *countable, *stuff, *size, *day;
     int few;
     bool object_known, animal_known; /* named before: "the", not "a" */
     int number[4]; /* $1..$4 */
@@ -105,7 +105,7 @@ void doc_begin(Doc *doc, Rng *rng); /* empty text, a fresh cast */
 void doc_recast(Doc *doc); /* other people, another object, another animal */
 void doc_emit(Doc *doc, WordClass class, const char *text); /* one piece */
 /* A template: words, punctuation and slots. $H $F the two people; $s $r $m the pronoun (she, her, her) of the person named last;
- * $o the coloured object with a or the; $O without article; $a the animal with a or the; $q the place; $n the document's small
+ * $o the coloured object with a or the; $O without article; $a the wild animal with a or the; $q the place; $n the document's small
  * number, $N any; $f something countable; $k something to eat or stick with; $z a size; $d a weekday; $v any manner; $1..$4 the document's numbers;
  * $w $x weekday and date of the first day, $u $y of the second. `word/X` overrides the class of a word. */
 void doc_say(Doc *doc, const char *template_text);

@@ -21,8 +21,12 @@ static void advance(Doc *doc, int days) {
     doc->number[0] = days;
 }
 
+enum { LATEST = 6, SENTENCES = 3, LAST_STEP = LATEST * SENTENCES }; /* days later at most; sentences at most; so far may a document count */
+
 static void date_start(Doc *doc) {
-    doc->day_of_year[0] = (int)rng_below(doc->rng, 330); /* no count crosses the year's end */
+    int month = (int)rng_below(doc->rng, 12);
+    doc->day_of_year[0] = (int)rng_below(doc->rng, 28 - LAST_STEP); /* nothing crosses the month's end */
+    while (month > 0) doc->day_of_year[0] += month_days[--month];
     doc->weekday[0] = (int)rng_below(doc->rng, 7);
 }
 
@@ -39,10 +43,10 @@ void date_write(Doc *doc) {
         "$x is a $w, and $H waits/V $1 days for $o, until $u, $y.",
     };
     date_start(doc);
-    int sentences = 2 + (int)rng_below(doc->rng, 2);
+    int sentences = 2 + (int)rng_below(doc->rng, SENTENCES - 1);
     for (int i = 0; i < sentences; i++) {
         bool is_next = rng_below(doc->rng, 3) == 0;
-        advance(doc, is_next ? 1 : 2 + (int)rng_below(doc->rng, 9));
+        advance(doc, is_next ? 1 : 2 + (int)rng_below(doc->rng, LATEST - 1));
         if (i) doc_say(doc, " ");
         if (is_next)
             doc_say(doc, next_day[rng_below(doc->rng, sizeof next_day / sizeof *next_day)]);

@@ -35,7 +35,6 @@ void doc_recast(Doc *doc) {
     doc->object = lexicon_pick(LIST_OBJECTS, rng);
     doc->colour = lexicon_pick(LIST_COLOURS, rng);
     doc->animal = lexicon_pick(LIST_ANIMALS, rng);
-    doc->mood = lexicon_pick(LIST_MOODS, rng);
     static const char *const where[] = {"in", "on", "by", "at", "by", "behind", "in", "by", "in", "at", "by", "in", "on", "in", "in", "behind"};
     uint64_t place = rng_below(rng, (uint64_t)lexicon_list(LIST_PLACES)->count);
     doc->place = lexicon_list(LIST_PLACES)->words[place];
@@ -128,7 +127,7 @@ static void emit_slot(Doc *doc, char slot) {
         doc->object_known = true;
         break;
     case 'a':
-        emit_pair(doc, doc->animal_known ? "the" : "a", doc->mood, doc->animal);
+        emit_pair(doc, doc->animal_known ? "the" : "a", "wild", doc->animal);
         doc->animal_known = true;
         break;
     case 'q':

@@ -24,7 +24,6 @@ static const char *const objects[] = {"kite",  "hat",   "boat", "ball",  "drum",
                                       "bag",   "tent",  "sled", "pot",   "bike",  "mask",  "wagon", "flag", "horn", "spoon"};
 static const char *const colours[] = {"red", "blue", "green", "yellow", "white", "black", "pink", "brown", "gold", "grey", "purple", "silver"};
 static const char *const animals[] = {"cat", "dog", "goat", "duck", "hen", "fox", "owl", "mouse", "horse", "pig", "crow", "bear"};
-static const char *const moods[] = {"sleepy", "hungry", "tiny", "proud", "clever", "lazy", "brave", "shy", "happy", "grumpy", "fat", "polite"};
 static const char *const places[] = {"garden", "hill",    "river", "market", "bridge", "school", "kitchen", "lake",
                                      "barn",   "station", "sea",   "forest", "farm",   "park",   "tower",   "mill"};
 static const char *const countables[] = {"plums", "pears", "nuts", "eggs", "roses", "shells", "stones", "beans", "apples", "cards", "seeds", "figs"};
@@ -35,19 +34,27 @@ static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday",
 static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
                                      "July",    "August",   "September", "October", "November", "December"};
 static const char *const c_verbs[] = {"add", "count", "take", "give", "find", "pack", "sort", "sell", "share", "double", "check", "move"};
+static const char *const c_locals[] = {"total", "best", "rest", "limit", "step", "value", "result", "left"};
 
 #define LIST(array) array, (int)(sizeof array / sizeof *array)
 static const struct {
     WordList list;
     WordClass class;
 } lists[LIST_REST] = {
-    [LIST_GIRLS] = {{"girl", LIST(girls)}, CLASS_NAME},         [LIST_BOYS] = {{"boy", LIST(boys)}, CLASS_NAME},
-    [LIST_OBJECTS] = {{"object", LIST(objects)}, CLASS_NOUN},   [LIST_COLOURS] = {{"colour", LIST(colours)}, CLASS_ADJECTIVE},
-    [LIST_ANIMALS] = {{"animal", LIST(animals)}, CLASS_NOUN},   [LIST_MOODS] = {{"mood", LIST(moods)}, CLASS_ADJECTIVE},
-    [LIST_PLACES] = {{"place", LIST(places)}, CLASS_NOUN},      [LIST_COUNTABLES] = {{"countable", LIST(countables)}, CLASS_NOUN},
-    [LIST_STUFF] = {{"stuff", LIST(stuff)}, CLASS_NOUN},        [LIST_SIZES] = {{"size", LIST(sizes)}, CLASS_ADJECTIVE},
-    [LIST_MANNERS] = {{"manner", LIST(manners)}, CLASS_ADVERB}, [LIST_DAYS] = {{"day", LIST(days)}, CLASS_NAME},
-    [LIST_MONTHS] = {{"month", LIST(months)}, CLASS_NAME},      [LIST_C_VERBS] = {{"c-verb", LIST(c_verbs)}, CLASS_IDENTIFIER},
+    [LIST_GIRLS] = {{"girl", LIST(girls)}, CLASS_NAME},
+    [LIST_BOYS] = {{"boy", LIST(boys)}, CLASS_NAME},
+    [LIST_OBJECTS] = {{"object", LIST(objects)}, CLASS_NOUN},
+    [LIST_COLOURS] = {{"colour", LIST(colours)}, CLASS_ADJECTIVE},
+    [LIST_ANIMALS] = {{"animal", LIST(animals)}, CLASS_NOUN},
+    [LIST_PLACES] = {{"place", LIST(places)}, CLASS_NOUN},
+    [LIST_COUNTABLES] = {{"countable", LIST(countables)}, CLASS_NOUN},
+    [LIST_STUFF] = {{"stuff", LIST(stuff)}, CLASS_NOUN},
+    [LIST_SIZES] = {{"size", LIST(sizes)}, CLASS_ADJECTIVE},
+    [LIST_MANNERS] = {{"manner", LIST(manners)}, CLASS_ADVERB},
+    [LIST_DAYS] = {{"day", LIST(days)}, CLASS_NAME},
+    [LIST_MONTHS] = {{"month", LIST(months)}, CLASS_NAME},
+    [LIST_C_VERBS] = {{"c-verb", LIST(c_verbs)}, CLASS_IDENTIFIER},
+    [LIST_C_LOCALS] = {{"c-local", LIST(c_locals)}, CLASS_IDENTIFIER},
 };
 
 /* Words that stand in templates only. */
@@ -64,7 +71,7 @@ static const struct {
                  "could did do does will put see saw sold dropped loved love hold climbed caught let sleeps sleep keep keeps "
                  "kept thanked waited waits wait smells shared sings need needs needed may knew belongs tie buy thought cut woke "
                  "swim called held stay stays thank hear sit pull leave wake must painted show bring brings paid tried "},
-    {CLASS_ADJECTIVE, "little old last tall high gone asleep wet sorry full fair best good late "},
+    {CLASS_ADJECTIVE, "little old wild hungry last tall high gone asleep wet sorry full fair best good late "},
     {CLASS_ADVERB, "once later here then now not never only still too so down back again very there even next soon first together just away "},
     {CLASS_DETERMINER, "two a the every all my your some no each its "},
     {CLASS_PRONOUN, "he him her his I you it we what who where that she them none us yours me "},
@@ -90,9 +97,8 @@ static void entry_add(const char *word, size_t count, WordClass class) {
 }
 
 static void entries_build(void) {
-    for (int l = 0; l < LIST_REST; l++)
-        for (int i = 0; i < lists[l].list.count && l != LIST_C_VERBS; i++)
-            entry_add(lists[l].list.words[i], strlen(lists[l].list.words[i]), lists[l].class);
+    for (int l = 0; l < LIST_C_VERBS; l++) /* C has no words of the language */
+        for (int i = 0; i < lists[l].list.count; i++) entry_add(lists[l].list.words[i], strlen(lists[l].list.words[i]), lists[l].class);
     for (size_t r = 0; r < sizeof rest / sizeof *rest; r++)
         for (const char *word = rest[r].words; *word;) {
             size_t count = strcspn(word, " ");
