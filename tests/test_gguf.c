@@ -1,4 +1,5 @@
-/* test_gguf.c: what is written is read back; a damaged or hostile file gives one line that names what is wrong, and never a crash. */
+/* test_gguf.c: what is written is read back; a damaged or hostile file gives one line that names what is wrong, and never a crash.
+ * One file a module: long, because each field of the format is damaged once. */
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,6 +3,7 @@
  * Many properties hold to the last bit, because every sum over inputs is written in an order that does not depend on how many rows, sequences or threads
  * there are. They are asked of the reference; of the fastest variant of this machine, whose products may take another order for another number of
  * rows, only within `rounding_bound`. What the numbers themselves should be is in test_golden_*.c; that gradients are right, in double_gradcheck.c.
+ * One file a module: long, because the whole transformer is one.
  */
 #include "fast/registry.h"
 #include "small_model.h"

@@ -1,6 +1,6 @@
 /* test_scene.c: the picture says what the trace says. Dumps and tooltips hold the trace's numbers, counters equal sums recomputed from the
  * ids, scrubbing equals playing, the same input gives the same list, and no text is cut, crowded or outside of what it labels. No SDL, no
- * cairo: the font here is made up, a little wider than the real one. */
+ * cairo: the font here is made up, a little wider than the real one. One file a module: long, because a picture can be wrong in many ways. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* test_train.c: the pieces of training by themselves, then whole runs of tiny models: the same bits for any number of threads, across a stop and
- * a resume, and one clear line for whatever can be wrong with a flag or a file. */
+ * a resume, and one clear line for whatever can be wrong with a flag or a file. One file a module, so it is as long as training has parts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -157,7 +157,7 @@ static Want command_key(View *v, const Trace *t, const DrawList *list, const SDL
     return WANT_NOTHING;
 }
 
-/* Keys that write a character, whatever the layout. */
+/* Keys that write a character, whatever the layout. One case a key: long, and flat. */
 static Want command_text(View *v, const Trace *t, const char *text) {
     if (text[0] == '\0' || text[1] != '\0') return WANT_NOTHING;
     switch (text[0]) {

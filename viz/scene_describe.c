@@ -51,6 +51,7 @@ static void describe_counter(Words *o, const DrawTag *tag, const Trace *t, const
               (long long)c.runs_dense, (long long)c.touched, (long long)c.resident, (long long)c.dropped);
 }
 
+/* One case a kind of tag, in the order of the enumeration: long, and flat. */
 void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t, const View *v) {
     Words out = {line, room}, *o = &out;
     if (room > 0) line[0] = '\0';

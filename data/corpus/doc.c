@@ -103,6 +103,7 @@ static void emit_date(Doc *doc, int day_of_year) {
     doc_emit(doc, CLASS_NAME, month);
 }
 
+/* One case a slot, in the order of corpus.h; longer than a screen because a table of functions would say the same at greater length. */
 static void emit_slot(Doc *doc, char slot) {
     bool she = doc->last.is_girl;
     switch (slot) {
