@@ -25,7 +25,7 @@ setup: ## install what is missing to build (Debian, Ubuntu); elsewhere name the 
 clean: ## remove everything that was built
 	rm -rf $(BUILD)
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-zN-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile lessons/lessons.mk
 ifneq ($(and $(FIRST),$(REST)),)
 .PHONY: $(REST)
 $(REST): $(FIRST)
@@ -91,7 +91,7 @@ link = $(if $(V),,@echo '  LINK $@'; )$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.
 archive = $(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(OBJ)/double/%.o: %.c $(OBJ)/flags
 	$(compile) -DMOE_DOUBLE -c -o $@ $<
-$(OBJ)/viz/%.o $(OBJ)/tests/viz/%.o: ALL_CFLAGS += $(VIZ_CFLAGS)
+$(OBJ)/viz/%.o $(OBJ)/tests/viz/%.o: private ALL_CFLAGS += $(VIZ_CFLAGS)
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	$(compile) -c -o $@ $<
 $(OBJ)/libmoe.a: $(LIB) $(OBJ)/files
@@ -125,7 +125,7 @@ $(OBJ)/%.o: tests/%.c $(OBJ)/flags
 	$(compile) -c -o $@ $<
 $(DOUBLE_TESTS:%=%.o): $(OBJ)/%.o: tests/%.c $(OBJ)/flags
 	$(compile) -DMOE_DOUBLE -c -o $@ $<
-$(WINDOW_TESTS:%=%.o): ALL_CFLAGS += $(VIZ_CFLAGS)
+$(WINDOW_TESTS:%=%.o): private ALL_CFLAGS += $(VIZ_CFLAGS)
 $(TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libviz.a $(OBJ)/libcli.a $(OBJ)/libmoe.a $(BUILD)/linked
 	$(link) -lcmocka $(ALL_LDLIBS)
 $(DOUBLE_TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libmoe-double.a $(BUILD)/linked
@@ -134,7 +134,8 @@ $(WINDOW_TESTS): $(OBJ)/%: $(OBJ)/%.o $(OBJ)/libviz.a $(OBJ)/libmoe.a $(BUILD)/l
 	$(link) -lcmocka $(VIZ_LIBS) $(ALL_LDLIBS)
 
 .PHONY: test test-programs test-sanitize test-threads test-mutants test-interop fuzz golden
-test-programs: $(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS)
+include lessons/lessons.mk
+test-programs: $(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS) $(LESSON_TESTS)
 test: programs test-programs ## run every test; the last line is `N passed, N failed`
 	@$(if $(VIZ),,echo 'SKIP tests/viz_*.c: no SDL2 and cairo here';) \
 	sh tools/run_tests.sh $(BUILD) $(sort $(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS)) $(sort $(SCRIPTS))
@@ -170,7 +171,7 @@ model: programs ## train the shipped model and its two dense twins from scratch
 	@sh tools/model.sh $(BUILD)
 judge: programs ## measure what the models write (Python 3; SAMPLES=300)
 	@sh tools/judge.sh $(BUILD) $(PYTHON)
-figures: programs ## draw the README's picture again
+figures: programs $(LESSON_FIGURES) ## draw the pictures of the README and of the lessons again
 	@sh tools/figures.sh $(BUILD)
 lint: ## formatting and a static look (clang-format, clang-tidy where installed)
 	@sh tools/lint.sh

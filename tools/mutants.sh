@@ -14,7 +14,7 @@ command -v patch >/dev/null || { echo "patch was not found: 'make setup' install
 scratch=$build/mutants
 rm -rf "$scratch"
 mkdir -p "$scratch/build"
-for part in Makefile src viz tests tools data docs; do [ -e $part ] && cp -a $part "$scratch"; done
+for part in Makefile src viz tests tools data docs lessons; do [ -e $part ] && cp -a $part "$scratch"; done
 cp -a "$build/obj" "$build/linked" "$build/moe" "$scratch/build" 2>/dev/null
 caught=0 missed=0
 
@@ -23,7 +23,7 @@ try() (
     cd "$scratch" || exit 2
     log=mutant.log
     if [ -f "tests/$1.sh" ]; then
-        make -s BUILD=build WERROR= programs >$log 2>&1 || exit 2
+        make -s BUILD=build WERROR= programs $([ "$1" = lessons ] && echo lesson-programs) >$log 2>&1 || exit 2
         MOE=build/moe BUILD=build timeout 300 sh "tests/$1.sh" >$log 2>&1 && ! grep -q '^not ok ' $log && exit 0 || exit 1
     fi
     make -s BUILD=build WERROR= "build/obj/$1" >$log 2>&1 || exit 2

@@ -75,21 +75,29 @@ static void plain_backward_row(real *d, const real *up, Activation act, size_t c
 }
 
 void dense_forward(real *y, real *hidden_gate, real *hidden_up, real *hidden, const real *x, const FfnWeights *w, size_t tokens) {
-    const size_t D = w->model_dim, F = w->hidden_dim;
-    const bool gated = activation_is_gated(w->act);
-    if (gated) matmul_nt(hidden_gate, x, w->gate, tokens, F, D, MATMUL_SET);
-    matmul_nt(hidden_up, x, w->up, tokens, F, D, MATMUL_SET);
+    dense_rows_forward(y, hidden_gate, hidden_up, hidden, x, w, 0, tokens);
+}
 
-#pragma omp parallel for schedule(static) if (tokens * F >= PARALLEL_MIN_ITEMS)
-    for (size_t t = 0; t < tokens; t++) {
-        real *hidden_t = hidden + t * F;
-        const real *up_t = hidden_up + t * F;
+/* No row reads another: that is why a token can be sent to any machine that holds the weights. */
+void dense_rows_forward(real *y, real *hidden_gate, real *hidden_up, real *hidden, const real *x, const FfnWeights *w, size_t from, size_t to) {
+    const size_t D = w->model_dim, F = w->hidden_dim, rows = to - from;
+    const bool gated = activation_is_gated(w->act);
+    const real *x_rows = x + from * D;
+    real *up_rows = hidden_up + from * F, *hidden_rows = hidden + from * F;
+    real *gate_rows = gated ? hidden_gate + from * F : NULL;
+    if (gated) matmul_nt(gate_rows, x_rows, w->gate, rows, F, D, MATMUL_SET);
+    matmul_nt(up_rows, x_rows, w->up, rows, F, D, MATMUL_SET);
+
+#pragma omp parallel for schedule(static) if (rows * F >= PARALLEL_MIN_ITEMS)
+    for (size_t r = 0; r < rows; r++) {
+        real *hidden_r = hidden_rows + r * F;
+        const real *up_r = up_rows + r * F;
         if (gated)
-            rows_active.swiglu(hidden_t, hidden_gate + t * F, up_t, F);
+            rows_active.swiglu(hidden_r, gate_rows + r * F, up_r, F);
         else
-            plain_row(hidden_t, up_t, w->act, F);
+            plain_row(hidden_r, up_r, w->act, F);
     }
-    matmul_nt(y, hidden, w->down, tokens, D, F, MATMUL_SET);
+    matmul_nt(y + from * D, hidden_rows, w->down, rows, D, F, MATMUL_SET);
 }
 
 void dense_backward(real *d_x, const FfnGrads *d_w, real *d_hidden, real *d_hidden_gate, const real *d_y, const real *hidden_gate,

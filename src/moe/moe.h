@@ -66,6 +66,8 @@ typedef struct { real *gate, *up, *down; } FfnGrads; /* shapes of FfnWeights */
 /* y (T,D) = down · act(up·x), or down · (silu(gate·x) ⊙ up·x).
  * hidden_gate (T,F): gate·x, NULL unless gated · hidden_up (T,F): up·x · hidden (T,F): what enters down. All three are kept for backward. */
 void dense_forward(real *y, real *hidden_gate, real *hidden_up, real *hidden, const real *x, const FfnWeights *w, size_t tokens);
+/* The same for the tokens from .. to-1 alone, from ≤ to. All pointers are those of the whole batch; other rows are neither read nor written. */
+void dense_rows_forward(real *y, real *hidden_gate, real *hidden_up, real *hidden, const real *x, const FfnWeights *w, size_t from, size_t to);
 /* d_hidden (T,F), d_hidden_gate (T,F, NULL unless gated): scratch, overwritten. d_x (T,D): added to. */
 void dense_backward(real *d_x, const FfnGrads *d_w, real *d_hidden, real *d_hidden_gate, const real *d_y, const real *hidden_gate, const real *hidden_up,
                     const real *hidden, const real *x, const FfnWeights *w, size_t tokens);
