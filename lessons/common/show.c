@@ -79,6 +79,13 @@ const char *show_text(const char *format, ...) {
     return text;
 }
 
+/* printf pads by bytes; a letter such as × has more than one, of which only the first is not of the form 10xxxxxx. */
+static int padding(const char *text, int width) {
+    for (; *text != '\0'; text++) width -= ((unsigned char)*text & 0xc0) != 0x80;
+    return width > 0 ? width : 0;
+}
+
 void show_prediction(const char *what, const char *predicted, const char *result) {
-    printf("  %-44s predicted %-16s got %-16s %s\n", what, predicted, result, strcmp(predicted, result) == 0 ? "as predicted" : "NOT as predicted");
+    printf("  %s%*s  predicted %-16s got %-16s %s\n", what, padding(what, 44), "", predicted, result,
+           strcmp(predicted, result) == 0 ? "as predicted" : "NOT as predicted");
 }
