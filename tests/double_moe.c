@@ -91,6 +91,13 @@ static void every_option_of_every_rule(void **state) {
             c.router_hidden = option / 3 & 2 ? 3 : 0;
             c.aux_alpha = option / 3 & 4 ? 0.5 : 0; /* large, so that a wrong term is a large error */
             c.z_beta = option / 3 & 4 ? 0.3 : 0;
+            if (c.rule->needs_bias && option % 2 == 1) { /* the better of two groups */
+                c.groups = 2;
+                c.groups_used = 1;
+                c.routed_scale = 2.5;
+            }
+            if (c.rule->experts_choose) c.take_factor = option % 2 == 1 ? 0.7 : 2;
+            keep_possible(&c);
             check_layer(&c, 6, true, 1000 + option);
         }
     }

@@ -54,6 +54,10 @@ static inline void bounded_ffn(Bounded *out, Bounded weight, const Bounded *x, c
 
 /* logits (E) of one token, from float x */
 static inline void formula_logits(Bounded *logits, const Bounded *x, const RouterWeights *w) {
+    if (w->w == NULL) {
+        for (size_t e = 0; e < w->experts; e++) logits[e] = (Bounded){0, 0};
+        return;
+    }
     if (w->hidden_dim == 0) {
         for (size_t e = 0; e < w->experts; e++) logits[e] = bounded_dot(x, w->w + e * w->model_dim, w->model_dim);
         return;
@@ -66,12 +70,33 @@ static inline void formula_logits(Bounded *logits, const Bounded *x, const Route
     for (size_t e = 0; e < w->experts; e++) logits[e] = bounded_dot(hidden, w->w + e * w->hidden_dim, w->hidden_dim);
 }
 
+/* Rules whose weights are no softmax: 1 (hash), or scale·s/Σ chosen s with s = σ(l); |σ'| <= 1/4 carries the logits' error, relative 1 at most. */
+static inline void sigmoid_or_constant_weights(Bounded *weights, const Bounded *logits, const int32_t *ids, const MoeConfig *c) {
+    double sum = 0, worst = 0;
+    for (size_t e = 0; e < c->experts; e++) weights[e] = (Bounded){0, 0};
+    for (size_t k = 0; k < c->top_k; k++) {
+        const Bounded *l = &logits[ids[k]];
+        weights[ids[k]].value = c->rule->no_router ? 1 : 1 / (1 + exp(-l->value));
+        sum += weights[ids[k]].value;
+        worst = fmax(worst, l->error);
+    }
+    for (size_t k = 0; k < c->top_k && !c->rule->no_router; k++) {
+        Bounded *w = &weights[ids[k]];
+        w->value *= c->routed_scale / sum;
+        w->error = w->value * (2 * worst + (2 * (double)c->top_k + 24) * u); /* both sigmoids, K additions, a division and a product */
+    }
+}
+
 /* weights (E) of one token: 0 where not selected. The selection is the layer's own (its ids), tested elsewhere. */
 static inline void formula_weights(Bounded *weights, const Bounded *logits, const int32_t *ids, const MoeConfig *c) {
     const size_t E = c->experts, K = c->top_k;
     const char *rule = c->rule->name;
     const bool over_selected = strcmp(rule, "softmax-topk-renorm") == 0 || strcmp(rule, "topk-softmax") == 0 || strcmp(rule, "noisy-topk") == 0;
     double sum = 0, worst = 0, largest = 0;
+    if (strcmp(rule, "hash") == 0 || strcmp(rule, "sigmoid-bias") == 0) {
+        sigmoid_or_constant_weights(weights, logits, ids, c);
+        return;
+    }
     for (size_t e = 0; e < E; e++) {
         bool selected = false;
         for (size_t k = 0; k < K; k++) selected = selected || ids[k] == (int32_t)e;
@@ -98,6 +123,7 @@ static inline void check_against_formula(Rig *r) {
         formula_weights(weights, logits, r->acts.ids + t * K, c);
         for (size_t e = 0; e < c->experts; e++) assert_near((double)r->acts.logits[t * c->experts + e], logits[e].value, logits[e].error);
         for (size_t k = 0; k < K; k++) {
+            if (r->acts.ids[t * K + k] < 0) continue; /* an expert that did not take this token */
             const size_t e = (size_t)r->acts.ids[t * K + k];
             const FfnWeights expert = expert_view(&r->w.experts, e);
             assert_near((double)r->acts.weights[t * K + k], weights[e].value, weights[e].error);

@@ -35,6 +35,7 @@ typedef struct {
     MoeGrads g;
     MoeActs acts;
     MoeScratch scratch;
+    int32_t *token_ids; /* (T) what hash reads */
     RigParam params[12];
     size_t param_count;
     unsigned char *blocks[RIG_BLOCKS];
@@ -94,9 +95,14 @@ static inline void rig_weights(Rig *r) {
     const double in_d = 1 / sqrt((double)D), in_f = 1 / sqrt((double)F);
     const bool gated = activation_is_gated(c->act);
     r->w.router = (RouterWeights){.model_dim = D, .experts = E, .hidden_dim = R};
-    r->w.router.w = rig_param(r, &r->g.router.w, "router", E * (R > 0 ? R : D), 1.5 * (R > 0 ? 1 : in_d));
+    if (!c->rule->no_router) r->w.router.w = rig_param(r, &r->g.router.w, "router", E * (R > 0 ? R : D), 1.5 * (R > 0 ? 1 : in_d));
     if (R > 0) r->w.router.hidden = rig_param(r, &r->g.router.hidden, "router hidden", R * D, in_d);
     if (c->rule->needs_noise) r->w.router.noise = rig_param(r, &r->g.router.noise, "router noise", E * D, in_d);
+    if (c->rule->needs_bias) { /* no gradient, so not listed */
+        real *bias = guarded_reals(r, E);
+        fill_normal(&r->rng, bias, E, 0.2);
+        r->w.router.bias = bias;
+    }
     r->w.experts = (ExpertWeights){.act = c->act, .experts = E, .model_dim = D, .hidden_dim = F};
     if (gated) r->w.experts.gate = rig_param(r, &r->g.experts.gate, "gate", E * F * D, in_d);
     r->w.experts.up = rig_param(r, &r->g.experts.up, "up", E * F * D, in_d);
@@ -121,12 +127,19 @@ static inline void rig_plan(Rig *r, Plan *plan, size_t tokens, size_t experts, s
 
 static inline void rig_acts(Rig *r) {
     const MoeConfig *c = &r->c;
-    const size_t T = r->tokens, D = c->model_dim, F = c->expert_dim, E = c->experts, K = c->top_k, R = c->router_hidden, S = T * K;
-    const size_t HT = c->shared_experts * T;
+    const size_t T = r->tokens, D = c->model_dim, F = c->expert_dim, E = c->experts, K = c->top_k, R = c->router_hidden, S = moe_slots(c, T);
+    const size_t HT = c->shared_experts * T, G = c->groups, rows = S > T ? S : T;
     MoeActs *a = &r->acts;
     a->tokens = T;
     rig_plan(r, &a->plan, T, E, K);
     a->ids = guarded(r, T * K, sizeof *a->ids);
+    r->token_ids = guarded(r, T, sizeof *r->token_ids);
+    for (size_t t = 0; t < T; t++) r->token_ids[t] = (int32_t)(t * 7 % 50);
+    a->token_ids = r->token_ids;
+    if (G > 1) a->group_ids = guarded(r, T * G, sizeof *a->group_ids);
+    if (G > 1) a->group_scores = guarded_reals(r, T * G);
+    if (c->rule->mixes) a->plan.mix = guarded_reals(r, T * E);
+    if (c->rule->mixes) r->scratch.d_mix = guarded_reals(r, T * E);
     real **const taken[] = {&a->logits,
                             &a->probs,
                             &a->scores,
@@ -150,8 +163,8 @@ static inline void rig_acts(Rig *r) {
                             &r->scratch.d_ys,
                             &r->scratch.d_hidden,
                             &r->scratch.d_hidden_gate};
-    const size_t counts[] = {T * E,  T * E,  T * E, T * E, T * R, T * K, S * D, S * D, S * F, S * F, S * F, HT * F,
-                             HT * F, HT * F, T * D, T * E, T * E, T * R, T * K, S * D, S * D, S * F, S * F};
+    const size_t counts[] = {T * E,  T * E,  T * E, T * E, T * R, T * K, S * D, S * D, S * F, S * F,    S * F,   HT * F,
+                             HT * F, HT * F, T * D, T * E, T * E, T * R, T * K, S * D, S * D, rows * F, rows * F};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) *taken[i] = guarded_reals(r, counts[i]);
 }
 
@@ -196,8 +209,20 @@ static inline MoeConfig config_of(const char *rule, size_t model_dim, size_t exp
     const RoutingRule *row = routing_rule_find(rule);
     assert_non_null(row);
     const size_t fixed = row->all_experts ? experts : row->fixed_top_k;
-    return (MoeConfig){
-        .rule = row, .model_dim = model_dim, .expert_dim = expert_dim, .experts = experts, .top_k = fixed > 0 ? fixed : top_k, .act = ACT_SWIGLU};
+    return (MoeConfig){.rule = row,
+                       .model_dim = model_dim,
+                       .expert_dim = expert_dim,
+                       .experts = experts,
+                       .top_k = fixed > 0 ? fixed : top_k,
+                       .act = ACT_SWIGLU,
+                       .routed_scale = 1,
+                       .take_factor = 2};
+}
+
+/* Options that a rule cannot have are taken back. */
+static inline void keep_possible(MoeConfig *c) {
+    if (c->rule->mixes) c->capacity_factor = 0;
+    if (c->rule->no_router) c->router_hidden = 0;
 }
 
 #endif

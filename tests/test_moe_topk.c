@@ -47,7 +47,7 @@ static void random_scores_are_ranked_as_defined(void **state) {
 
 static void table_rows_are_found_by_name(void **state) {
     (void)state;
-    assert_int_equal(routing_rule_count, 6);
+    assert_int_equal(routing_rule_count, 10);
     for (size_t i = 0; i < routing_rule_count; i++) assert_ptr_equal(routing_rule_find(routing_rules[i].name), &routing_rules[i]);
     assert_null(routing_rule_find("softmax"));
     assert_null(routing_rule_find(""));
@@ -232,7 +232,7 @@ static void weights_of_one_renormalised_choice_teach_nothing(void **state) {
 static void no_token_is_a_selection_too(void **state) {
     (void)state;
     for (size_t i = 0; i < routing_rule_count; i++) {
-        Selection s = {.tokens = 0, .experts = 3, .top_k = 2, .training = true};
+        Selection s = {.tokens = 0, .experts = 3, .top_k = 2, .training = true, .routed_scale = 1};
         routing_rules[i].forward(&s);
         routing_rules[i].backward(NULL, NULL, NULL, &s);
     }

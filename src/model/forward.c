@@ -49,11 +49,13 @@ static void attention_block(LayerActs *l, const LayerView *w, const ModelConfig 
 }
 
 /* ffn_out = moe_or_dense(norm(ffn_inp)); the balance terms of this layer are added to the pass's. */
-static void ffn_block(LayerActs *l, const LayerView *w, const ModelConfig *c, ModelActs *a, size_t layer, size_t tokens, const ForwardOptions *o) {
+static void ffn_block(LayerActs *l, const LayerView *w, const ModelConfig *c, ModelActs *a, size_t layer, const int32_t *ids, size_t tokens,
+                      const ForwardOptions *o) {
     rmsnorm_forward(l->ffn_norm, l->ffn_inverse_rms, l->ffn_inp, w->ffn_norm, tokens, c->model_dim, c->norm_eps);
     if (c->is_moe[layer]) {
         const MoeWeights weights = moe_weights_view(c, w);
         l->moe.tokens = l->moe.plan.tokens = tokens; /* the arrays have room for more */
+        l->moe.token_ids = ids;
         moe_forward(a->ffn_out, &l->moe, l->ffn_norm, &weights, &c->moe, tokens, o->training, layer_noise_seed(o->noise_seed, layer));
         a->balance_loss += l->moe.aux_loss + l->moe.z_loss;
     } else {
@@ -98,7 +100,7 @@ void model_forward(real *logits, const Model *m, ModelActs *acts, KvCache *kv, c
         const LayerView w = model_layer(m, m->values, layer);
         real *next = layer + 1 < c->layers ? acts->layer[layer + 1].x : acts->last;
         attention_block(l, &w, c, acts, kv, layer, e);
-        ffn_block(l, &w, c, acts, layer, e.tokens, o);
+        ffn_block(l, &w, c, acts, layer, tokens, e.tokens, o);
         add(next, l->ffn_inp, acts->ffn_out, e.tokens * c->model_dim);
         if (o->trace != NULL) {
             const TraceRecord record = {c->is_moe[layer] ? &l->moe : NULL, l->ffn_inp, l->ffn_norm, acts->ffn_out, next};

@@ -33,7 +33,8 @@ typedef struct {
     char name[64];                 /* as in GGUF: blk.3.ffn_gate_exps.weight */
     size_t dims, shape[PARAM_MAX_DIMS]; /* row-major, (E,F,D); GGUF lists it the other way round */
     size_t count;
-    double init_std;               /* initial N(0, std²); 0: ones (norms) */
+    double init_std;               /* initial N(0, std²); 0: ones (norms), or zeros (buffers) */
+    bool buffer;                   /* no gradient reaches it and the optimizer leaves it alone; something else moves it (the selection bias) */
     bool decay;                    /* weight decay applies: matrices, not norms, not the router */
     bool keep_f32;                 /* norms and router stay F32 in a file */
     size_t offset;                 /* into the value, gradient and optimizer arrays, in scalars */

@@ -6,7 +6,7 @@
  *
  * Initial values: N(0, 0.02²); the two matrices of a layer that write into the residual stream are scaled by 1/sqrt(2L), since 2L of them are
  * summed (Radford et al. 2019, section 2.3). The embedding is N(0, 1/D), rows of length one, and never decays: smaller rows with decay were seen to
- * lose what tells one name from another (docs/training.md). Names are GGUF's; ffn_gate_inp_hidden, ffn_gate_inp_noise and the use of *_shexp in
+ * lose what tells one name from another (docs/training.md). A buffer (the bias of sigmoid-bias) starts at 0. Names are GGUF's; ffn_gate_inp_hidden, ffn_gate_inp_noise and the use of *_shexp in
  * this architecture are ours.
  */
 #include "model/model.h"
@@ -19,7 +19,7 @@
 enum { LAYER_ROWS_MOST = 16 };
 static const double matrix_std = 0.02;
 
-typedef enum { ROW_NORM, ROW_MATRIX, ROW_RESIDUAL_OUT, ROW_ROUTER, ROW_EMBEDDING } RowKind;
+typedef enum { ROW_NORM, ROW_MATRIX, ROW_RESIDUAL_OUT, ROW_ROUTER, ROW_EMBEDDING, ROW_BUFFER } RowKind;
 typedef struct {
     const char *suffix; /* after blk.N. */
     RowKind kind;
@@ -43,8 +43,10 @@ static void moe_rows(Rows *rows, const MoeConfig *c) {
     const size_t d = c->model_dim, hidden = c->expert_dim, experts = c->experts, shared = c->shared_experts;
     const bool gated = activation_is_gated(c->act);
     if (c->router_hidden != 0) add_row(rows, "ffn_gate_inp_hidden.weight", ROW_ROUTER, SLOT(moe.router.hidden), c->router_hidden, d, 0);
-    add_row(rows, "ffn_gate_inp.weight", ROW_ROUTER, SLOT(moe.router.w), experts, c->router_hidden != 0 ? c->router_hidden : d, 0);
+    if (!c->rule->no_router)
+        add_row(rows, "ffn_gate_inp.weight", ROW_ROUTER, SLOT(moe.router.w), experts, c->router_hidden != 0 ? c->router_hidden : d, 0);
     if (c->rule->needs_noise) add_row(rows, "ffn_gate_inp_noise.weight", ROW_ROUTER, SLOT(moe.router.noise), experts, d, 0);
+    if (c->rule->needs_bias) add_row(rows, "exp_probs_b.bias", ROW_BUFFER, SLOT(moe.router.bias), experts, 0, 0);
     if (gated) add_row(rows, "ffn_gate_exps.weight", ROW_MATRIX, SLOT(moe.experts.gate), experts, hidden, d);
     add_row(rows, "ffn_up_exps.weight", ROW_MATRIX, SLOT(moe.experts.up), experts, hidden, d);
     add_row(rows, "ffn_down_exps.weight", ROW_RESIDUAL_OUT, SLOT(moe.experts.down), experts, d, hidden);
@@ -77,6 +79,7 @@ static void layer_rows(Rows *rows, const ModelConfig *c, bool is_moe) {
 static double initial_std(const Row *row, size_t layers) {
     switch (row->kind) {
     case ROW_NORM:
+    case ROW_BUFFER:
         return 0.0;
     case ROW_RESIDUAL_OUT:
         return matrix_std / sqrt(2.0 * (double)layers);
@@ -101,7 +104,8 @@ static Status add_param(ParamTable *t, const char *name, const Row *row, size_t 
     if (!fits) return fault(f, STATUS_FAIL, "model configuration: with %s the parameters no longer fit an address", name);
     p->init_std = initial_std(row, layers);
     p->decay = row->kind == ROW_MATRIX || row->kind == ROW_RESIDUAL_OUT;
-    p->keep_f32 = row->kind == ROW_NORM || row->kind == ROW_ROUTER;
+    p->keep_f32 = row->kind == ROW_NORM || row->kind == ROW_ROUTER || row->kind == ROW_BUFFER;
+    p->buffer = row->kind == ROW_BUFFER;
     t->count++;
     return STATUS_OK;
 }
@@ -169,7 +173,8 @@ Status model_init(Model *m, const ModelConfig *c, uint64_t seed, Fault *f) {
         const Param *p = &m->params.list[i];
         real *values = m->values + p->offset;
 #pragma omp parallel for schedule(static)
-        for (size_t j = 0; j < p->count; j++) values[j] = p->init_std > 0.0 ? (real)(p->init_std * rng_normal_at(seed, p->offset + j)) : (real)1;
+        for (size_t j = 0; j < p->count; j++)
+            values[j] = p->init_std > 0.0 ? (real)(p->init_std * rng_normal_at(seed, p->offset + j)) : (real)!p->buffer;
     }
     return STATUS_OK;
 }
@@ -215,7 +220,7 @@ MoeWeights moe_weights_view(const ModelConfig *c, const LayerView *l) {
     const MoeConfig *moe = &c->moe;
     const FfnGrads *e = &l->moe.experts, *s = &l->moe.shared;
     return (MoeWeights){
-        .router = {moe->model_dim, moe->experts, moe->router_hidden, l->moe.router.w, l->moe.router.hidden, l->moe.router.noise},
+        .router = {moe->model_dim, moe->experts, moe->router_hidden, l->moe.router.w, l->moe.router.hidden, l->moe.router.noise, l->moe.router.bias},
         .experts = {moe->act, moe->experts, moe->model_dim, moe->expert_dim, e->gate, e->up, e->down},
         .shared = {moe->act, moe->shared_experts, moe->model_dim, moe->expert_dim, s->gate, s->up, s->down},
     };

@@ -5,7 +5,8 @@
  *   next     3_dispatch.c sorts the choices by expert; 5_combine.c multiplies by the weights
  *   not      capacity: a rule may ask for an expert that is full
  *
- * Every rule is one row of the table at the end: rank something, take the K best, weigh them.
+ * Every rule is one row of the table at the end: rank something, take the K best, weigh them. Here are those that do no more than that; rules
+ * of another kind have files of their own (2_topk_groups.c, 2_expert_choice.c, 2_soft.c, 2_hash.c).
  *
  *   name                  ranks              weighs
  *   softmax-topk-renorm   p                  p / Σ selected p
@@ -26,7 +27,7 @@
 enum { PARALLEL_MIN_ITEMS = 1 << 13 };
 
 /* NaN loses against every number, so that one broken logit cannot displace the others. */
-static bool ranks_above(real a, real b) { return a > b || (isnan(b) && !isnan(a)); }
+bool ranks_above(real a, real b) { return a > b || (isnan(b) && !isnan(a)); }
 
 /* Insertion into a list of at most K. An expert passes only those that it strictly beats: with a tie, the earlier (lower) index stays ahead. */
 void topk_select(int32_t *ids, const real *scores, size_t experts, size_t top_k) {
@@ -172,13 +173,18 @@ static void noisy_topk_backward(real *d_logits, real *d_noise_logits, const real
     }
 }
 
+#define RULE(function) .forward = function##_forward, .backward = function##_backward
 const RoutingRule routing_rules[] = {
-    {"softmax-topk-renorm", "Mixtral, Qwen3-MoE", false, false, 0, softmax_topk_renorm_forward, normalised_backward},
-    {"topk-softmax", "Shazeer 2017 without noise, gpt-oss", false, false, 0, topk_softmax_forward, normalised_backward},
-    {"softmax-topk", "OLMoE, DeepSeekMoE-16B", false, false, 0, softmax_topk_forward, probability_backward},
-    {"switch", "Switch Transformer", false, false, 1, softmax_topk_forward, probability_backward},
-    {"noisy-topk", "Shazeer 2017", true, false, 0, noisy_topk_forward, noisy_topk_backward},
-    {"dense-mixture", "every expert, for comparison", false, true, 0, softmax_topk_forward, probability_backward},
+    {"softmax-topk-renorm", "Mixtral, Qwen3-MoE", .forward = softmax_topk_renorm_forward, .backward = normalised_backward},
+    {"topk-softmax", "Shazeer 2017 without noise, gpt-oss", .forward = topk_softmax_forward, .backward = normalised_backward},
+    {"softmax-topk", "OLMoE, DeepSeekMoE-16B", .forward = softmax_topk_forward, .backward = probability_backward},
+    {"switch", "Switch Transformer", .fixed_top_k = 1, .forward = softmax_topk_forward, .backward = probability_backward},
+    {"noisy-topk", "Shazeer 2017", .needs_noise = true, RULE(noisy_topk)},
+    {"dense-mixture", "every expert, for comparison", .all_experts = true, .forward = softmax_topk_forward, .backward = probability_backward},
+    {"sigmoid-bias", "DeepSeek-V3", .needs_bias = true, RULE(sigmoid_bias)},
+    {"expert-choice", "Zhou 2022", .experts_choose = true, .all_experts = true, .not_causal = true, RULE(expert_choice)},
+    {"soft", "Soft MoE, Puigcerver 2023", .all_experts = true, .not_causal = true, .mixes = true, RULE(soft)},
+    {"hash", "Hash layers, Roller 2021", .needs_ids = true, .no_router = true, .fixed_top_k = 1, RULE(hash)},
 };
 const size_t routing_rule_count = sizeof routing_rules / sizeof *routing_rules;
 

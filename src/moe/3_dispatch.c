@@ -123,6 +123,10 @@ void dispatch_serve(Plan *plan, const int32_t *ids) {
 }
 
 void dispatch_plan(Plan *plan, const int32_t *ids, const real *weights, ServiceOrder order) {
+    if (plan->mix != NULL) {
+        soft_plan(plan, ids);
+        return;
+    }
     count_load(plan, ids);
     lay_out_experts(plan);
     for (size_t t = 0; t < plan->tokens; t++) plan->turns[t] = (int32_t)t;
@@ -134,12 +138,20 @@ void dispatch_plan(Plan *plan, const int32_t *ids, const real *weights, ServiceO
 
 void dispatch_gather(real *xs, const real *x, const Plan *plan, size_t model_dim) {
     const size_t D = model_dim;
+    if (plan->mix != NULL) {
+        soft_gather(xs, x, plan, D);
+        return;
+    }
 #pragma omp parallel for schedule(static) if (plan->served * D >= PARALLEL_MIN_ITEMS)
     for (size_t s = 0; s < plan->served; s++) memcpy(xs + s * D, x + (size_t)plan->slot_token[s] * D, D * sizeof *xs);
 }
 
 void dispatch_gather_backward(real *d_x, const real *d_xs, const Plan *plan, size_t model_dim) {
     const size_t D = model_dim, K = plan->top_k;
+    if (plan->mix != NULL) {
+        soft_gather_backward(d_x, d_xs, plan, D);
+        return;
+    }
 #pragma omp parallel for schedule(static) if (plan->served * D >= PARALLEL_MIN_ITEMS)
     for (size_t t = 0; t < plan->tokens; t++) {
         real *d_x_t = d_x + t * D;

@@ -25,9 +25,13 @@ void combine_forward(real *y, const real *ys, const real *weights, const Plan *p
     }
 }
 
-/* A slot belongs to one token, so threads that share out tokens share out slots as well. */
+/* A slot belongs to one token (but for soft, which has a function of its own), so threads that share out tokens share out slots as well. */
 void combine_backward(real *d_ys, real *d_weights, const real *d_y, const real *ys, const real *weights, const Plan *plan, size_t model_dim) {
     const size_t D = model_dim, K = plan->top_k;
+    if (plan->mix != NULL) {
+        soft_combine_backward(d_ys, d_weights, d_y, ys, weights, plan, D);
+        return;
+    }
 #pragma omp parallel for schedule(static) if (plan->served * D >= PARALLEL_MIN_ITEMS)
     for (size_t t = 0; t < plan->tokens; t++) {
         const real *d_y_t = d_y + t * D;

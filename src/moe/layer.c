@@ -31,6 +31,26 @@ static Status check_counts(const MoeConfig *c, Fault *f) {
     return STATUS_OK;
 }
 
+/* What one rule alone has, and what one rule alone cannot have. */
+static Status check_rule(const MoeConfig *c, Fault *f) {
+    const char *name = c->rule->name;
+    const size_t groups = c->groups > 1 ? c->groups : 1, used = c->groups > 1 ? c->groups_used : 1;
+    if (groups > 1 && !c->rule->needs_bias) return fault(f, STATUS_USAGE, "groups: rule %s has none, found %zu", name, groups);
+    if (c->experts % groups != 0) return fault(f, STATUS_USAGE, "groups: expected a divisor of experts = %zu, found %zu", c->experts, groups);
+    if (used == 0 || used > groups) return fault(f, STATUS_USAGE, "groups_used: expected 1 to groups = %zu, found %zu", groups, used);
+    if (c->top_k > used * (c->experts / groups))
+        return fault(f, STATUS_USAGE, "groups_used: %zu groups of %zu experts are fewer than top_k = %zu", used, c->experts / groups, c->top_k);
+    if (c->rule->needs_bias && !(c->routed_scale > 0 && isfinite(c->routed_scale)))
+        return fault(f, STATUS_USAGE, "routed_scale: rule %s wants a finite number above 0, found %g", name, c->routed_scale);
+    if (c->rule->experts_choose && !(c->take_factor > 0 && isfinite(c->take_factor)))
+        return fault(f, STATUS_USAGE, "take_factor: rule %s wants a finite number above 0, found %g", name, c->take_factor);
+    if (c->rule->mixes && c->capacity_factor > 0)
+        return fault(f, STATUS_USAGE, "capacity_factor: rule %s fills no slots that could run out; expected 0, found %g", name, c->capacity_factor);
+    if (c->rule->no_router && c->router_hidden > 0)
+        return fault(f, STATUS_USAGE, "router_hidden: rule %s has no router; expected 0, found %zu", name, c->router_hidden);
+    return STATUS_OK;
+}
+
 /* Four arrays of count·rows·columns scalars (weight, gradient, two moments) must have a size. */
 static bool fits(size_t count, size_t rows, size_t columns) {
     size_t size = 0;
@@ -61,7 +81,8 @@ Status moe_config_check(const MoeConfig *c, Fault *f) {
     for (size_t i = 0; i < sizeof factors / sizeof *factors; i++)
         if (!(factors[i].value >= 0) || isinf(factors[i].value))
             return fault(f, STATUS_USAGE, "%s: expected a finite number from 0 up, found %g", factors[i].name, factors[i].value);
-    return check_sizes(c, f);
+    const Status rule = check_rule(c, f);
+    return rule != STATUS_OK ? rule : check_sizes(c, f);
 }
 
 /* ---- memory: one walk that measures and takes, so the two cannot disagree ---- */
@@ -79,8 +100,14 @@ static void *take(Arena *arena, size_t *bytes, size_t rows, size_t columns, size
 
 static real *take_reals(Arena *arena, size_t *bytes, size_t rows, size_t columns) { return take(arena, bytes, rows, columns, sizeof(real)); }
 
+size_t moe_slots(const MoeConfig *c, size_t tokens) {
+    if (c->rule->mixes) return c->experts;
+    if (c->rule->experts_choose) return product(c->experts, expert_choice_takes(c->take_factor, tokens, c->experts));
+    return product(tokens, c->top_k);
+}
+
 static size_t acts_walk(MoeActs *acts, Arena *arena, const MoeConfig *c, size_t tokens) {
-    const size_t T = tokens, D = c->model_dim, F = c->expert_dim, E = c->experts, K = c->top_k, S = product(T, K);
+    const size_t T = tokens, D = c->model_dim, F = c->expert_dim, E = c->experts, K = c->top_k, S = moe_slots(c, T);
     const bool gated = activation_is_gated(c->act);
     size_t bytes = plan_bytes(T, E, K);
     *acts = (MoeActs){.tokens = T};
@@ -92,6 +119,11 @@ static size_t acts_walk(MoeActs *acts, Arena *arena, const MoeConfig *c, size_t 
     if (c->router_hidden > 0) acts->router_hidden = take_reals(arena, &bytes, T, c->router_hidden);
     acts->ids = take(arena, &bytes, T, K, sizeof *acts->ids);
     acts->weights = take_reals(arena, &bytes, T, K);
+    if (c->groups > 1) {
+        acts->group_scores = take_reals(arena, &bytes, T, c->groups);
+        acts->group_ids = take(arena, &bytes, T, c->groups, sizeof *acts->group_ids);
+    }
+    if (c->rule->mixes) acts->plan.mix = take_reals(arena, &bytes, T, E);
     acts->xs = take_reals(arena, &bytes, S, D);
     acts->ys = take_reals(arena, &bytes, S, D);
     if (gated) acts->hidden_gate = take_reals(arena, &bytes, S, F);
@@ -115,17 +147,18 @@ size_t moe_acts_bytes(const MoeConfig *c, size_t tokens) {
 void moe_acts_take(MoeActs *acts, Arena *arena, const MoeConfig *c, size_t tokens) { acts_walk(acts, arena, c, tokens); }
 
 static size_t scratch_walk(MoeScratch *s, Arena *arena, const MoeConfig *c, size_t tokens) {
-    const size_t T = tokens, D = c->model_dim, F = c->expert_dim, E = c->experts, K = c->top_k, S = product(T, K);
+    const size_t T = tokens, D = c->model_dim, F = c->expert_dim, E = c->experts, K = c->top_k, S = moe_slots(c, T), rows = S > T ? S : T;
     size_t bytes = 0;
     *s = (MoeScratch){0};
     s->d_logits = take_reals(arena, &bytes, T, E);
     if (c->rule->needs_noise) s->d_noise_logits = take_reals(arena, &bytes, T, E);
     if (c->router_hidden > 0) s->d_router_hidden = take_reals(arena, &bytes, T, c->router_hidden);
     s->d_weights = take_reals(arena, &bytes, T, K);
+    if (c->rule->mixes) s->d_mix = take_reals(arena, &bytes, T, E);
     s->d_xs = take_reals(arena, &bytes, S, D);
     s->d_ys = take_reals(arena, &bytes, S, D);
-    s->d_hidden = take_reals(arena, &bytes, S, F); /* S is at least T: shared experts use it too */
-    if (activation_is_gated(c->act)) s->d_hidden_gate = take_reals(arena, &bytes, S, F);
+    s->d_hidden = take_reals(arena, &bytes, rows, F); /* shared experts use it too, for T rows */
+    if (activation_is_gated(c->act)) s->d_hidden_gate = take_reals(arena, &bytes, rows, F);
     return bytes;
 }
 
@@ -138,7 +171,7 @@ void moe_scratch_take(MoeScratch *s, Arena *arena, const MoeConfig *c, size_t to
 
 /* ---- forward ---- */
 
-static Selection selection_view(const MoeActs *acts, const MoeConfig *c, bool training, uint64_t noise_seed) {
+static Selection selection_view(const MoeActs *acts, const RouterWeights *w, const MoeConfig *c, bool training, uint64_t noise_seed) {
     return (Selection){
         .tokens = acts->tokens,
         .experts = c->experts,
@@ -151,6 +184,15 @@ static Selection selection_view(const MoeActs *acts, const MoeConfig *c, bool tr
         .scores = acts->scores,
         .ids = acts->ids,
         .weights = acts->weights,
+        .bias = w->bias,
+        .groups = c->groups,
+        .groups_used = c->groups_used,
+        .group_scores = acts->group_scores,
+        .group_ids = acts->group_ids,
+        .routed_scale = c->routed_scale,
+        .token_ids = acts->token_ids,
+        .takes = c->rule->experts_choose ? expert_choice_takes(c->take_factor, acts->tokens, c->experts) : 0,
+        .mix = acts->plan.mix,
     };
 }
 
@@ -192,9 +234,10 @@ void moe_stages_forward(real *y, MoeActs *acts, Selection *selection, const real
 void moe_forward(real *y, MoeActs *acts, const real *x, const MoeWeights *w, const MoeConfig *c, size_t tokens, bool training, uint64_t noise_seed) {
     const size_t T = tokens, E = c->experts, K = c->top_k;
     assert(acts->tokens == tokens && acts->plan.tokens == tokens);
+    assert(!c->rule->needs_ids || acts->token_ids != NULL || tokens == 0);
 
     if (c->rule->needs_noise && training) router_noise_forward(acts->noise_logits, x, &w->router, T);
-    Selection selection = selection_view(acts, c, training, noise_seed);
+    Selection selection = selection_view(acts, &w->router, c, training, noise_seed);
     acts->plan.capacity = capacity_slots(c->capacity_factor, T, E, K);
     moe_stages_forward(y, acts, &selection, x, w, c);
     if (c->shared_experts > 0) shared_forward(y, acts, x, &w->shared, T);
@@ -239,7 +282,9 @@ void moe_backward(real *d_x, const MoeGrads *d_w, MoeScratch *scratch, const rea
     experts_backward(scratch->d_xs, &d_w->experts, scratch->d_hidden, scratch->d_hidden_gate, scratch->d_ys, acts->hidden_gate, acts->hidden_up,
                      acts->hidden, acts->xs, &w->experts, plan);
     dispatch_gather_backward(d_x, scratch->d_xs, plan, D);
-    const Selection selection = selection_view(acts, c, training, noise_seed);
+    Selection selection = selection_view(acts, &w->router, c, training, noise_seed);
+    if (plan->mix != NULL) soft_mix_backward(scratch->d_mix, scratch->d_xs, x, plan, D);
+    selection.d_mix = scratch->d_mix;
     routing_backward(d_x, &d_w->router, scratch, acts, x, &w->router, c, &selection, loss_scale);
     if (c->shared_experts > 0) shared_backward(d_x, &d_w->shared, scratch, d_y, acts, x, &w->shared, tokens);
 }

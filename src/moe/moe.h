@@ -4,6 +4,7 @@
  *
  * The alphabet (the index is the lower-case letter):
  *   T tokens · D model width · F expert hidden width · E experts · K experts per token · S = T·K slots asked for · R router hidden width
+ *   (where experts choose, K = E but only S = E·takes slots can be asked for; where slots are mixtures, S = E)
  *
  * Conventions
  *   - Arrays are row-major; weights are (out, in) as in PyTorch's Linear: router (E,D), gate and up (E,F,D), down (E,D,F).
@@ -78,10 +79,11 @@ typedef struct {
     const real *w;      /* (E,D) linear; (E,R) with a hidden layer */
     const real *hidden; /* (R,D), NULL when R = 0: h = relu(hidden · x) */
     const real *noise;  /* (E,D) W_noise of noisy-topk, otherwise NULL */
-} RouterWeights;
-typedef struct { real *w, *hidden, *noise; } RouterGrads;
+    const real *bias;   /* (E) b of sigmoid-bias, otherwise NULL: moves the selection, never a weight; no gradient reaches it */
+} RouterWeights;            /* w is NULL under a rule without a router */
+typedef struct { real *w, *hidden, *noise, *bias; } RouterGrads; /* nothing is ever added to bias: a rule of its own updates it */
 
-/* logits (T,E); hidden (T,R) kept for backward, NULL when R = 0. */
+/* logits (T,E), zeros without a router; hidden (T,R) kept for backward, NULL when R = 0. */
 void router_forward(real *logits, real *hidden, const real *x, const RouterWeights *w, size_t tokens);
 /* d_hidden (T,R): scratch, NULL when R = 0. d_x added to; may be NULL. */
 void router_backward(real *d_x, const RouterGrads *d_w, real *d_hidden, const real *d_logits, const real *hidden, const real *x,
@@ -95,13 +97,12 @@ void softmax_forward(real *probs, const real *logits, size_t rows, size_t column
 void softmax_backward(real *d_logits, const real *d_probs, const real *probs, size_t rows, size_t columns);
 
 /* ======== 2_topk.c: scores → ids, weights; every routing rule is one row of a table ======== */
-/* Where rules of another kind enter, each as one function pair and one row:
- *   sigmoid with bias and groups   a field each in Selection (bias (E), group counts); only the ranking differs
- *   hash                           a field in Selection (ids of the tokens); weights are 1 and backward adds nothing
- *   expert choice                  all_experts is true, so K = E; where an expert did not take a token the id is -1, which stage 3 reads
- *                                  as "not asked for"; the plan, and all after it, is unchanged
- *   soft                           a slot mixes all tokens: stage 3 fills offsets alone, gather is matmul_tn by the dispatch weights, combine
- *                                  matmul_nn by the combine weights; stage 4 reads nothing but offsets, so it is unchanged */
+/* Most rules pick K experts for each token from its own scores. Those of another kind differ in one place each:
+ *   sigmoid-bias    ranks score + bias and looks only into the best groups; weights come from the score alone       2_topk_groups.c
+ *   hash            asks no router: the token's id decides                                                          2_hash.c
+ *   expert-choice   experts pick tokens. K = E, and an id is -1 where an expert did not take the token, which stage 3
+ *                   reads as "not asked for"; the plan, and all after it, is unchanged                              2_expert_choice.c
+ *   soft            nobody is picked: an expert's slot is a mixture of all tokens. K = E, and Plan.mix says so      2_soft.c */
 typedef struct Selection Selection;
 /* What a rule reads and writes for T tokens. Selected experts are ordered by falling score; a tie goes to the lower index. */
 struct Selection {
@@ -111,6 +112,15 @@ struct Selection {
     const real *noise_logits;      /* (T,E) W_noise·x, NULL without noise */
     bool training;                 /* noise is drawn in training only */
     uint64_t noise_seed;           /* frozen noise: draw (seed, t·E + e) is always the same */
+    const real *bias;              /* (E) of sigmoid-bias, otherwise NULL */
+    size_t groups, groups_used;    /* of sigmoid-bias: experts stand in so many groups, of which the best are looked into; 0 or 1: one group */
+    double routed_scale;           /* of sigmoid-bias: what the weights sum to */
+    real *group_scores;            /* (T,groups) out, of sigmoid-bias with groups */
+    int32_t *group_ids;            /* (T,groups) out: groups by falling score */
+    const int32_t *token_ids;      /* (T) of hash, otherwise NULL */
+    size_t takes;                  /* of expert-choice: tokens that each expert takes */
+    real *mix;                     /* (T,E) out, of soft: share of token t in what expert e reads; each column sums to 1 */
+    const real *d_mix;             /* (T,E) its gradient, set before backward */
     real *scores;                  /* (T,E) out: what was ranked (p, ℓ, H, ...) */
     int32_t *ids;                  /* (T,K) out; -1 is none */
     real *weights;                 /* (T,K) out */
@@ -119,6 +129,12 @@ typedef struct {
     const char *name;   /* as on the command line and in GGUF */
     const char *source; /* paper or model it is seen in */
     bool needs_noise;   /* wants RouterWeights.noise */
+    bool needs_bias;    /* wants RouterWeights.bias */
+    bool needs_ids;     /* wants the tokens' ids: MoeActs.token_ids */
+    bool no_router;     /* has no router weights; logits are zeros */
+    bool not_causal;    /* what happens to a token depends on tokens after it: such a model cannot generate text */
+    bool experts_choose; /* wants MoeConfig.take_factor: each expert takes so many tokens */
+    bool mixes;         /* slots are mixtures of tokens: one slot an expert */
     bool all_experts;   /* K is E */
     size_t fixed_top_k; /* 0: any K */
     void (*forward)(Selection *s);
@@ -128,7 +144,20 @@ typedef struct {
 extern const RoutingRule routing_rules[];
 extern const size_t routing_rule_count;
 const RoutingRule *routing_rule_find(const char *name); /* NULL when there is none */
+/* The functions of the rows that have a file of their own. */
+void sigmoid_bias_forward(Selection *s);
+void sigmoid_bias_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
+void hash_forward(Selection *s);
+void hash_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
+void expert_choice_forward(Selection *s);
+void expert_choice_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
+void soft_forward(Selection *s);
+void soft_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
+/* ceil(take_factor · T / E), at most T: tokens that each expert takes under expert-choice. */
+size_t expert_choice_takes(double take_factor, size_t tokens, size_t experts);
 
+/* Does score a stand before score b? The larger does; NaN stands behind every number. */
+bool ranks_above(real a, real b);
 /* ids (K) of the K largest of scores (E), largest first, lower index first on a tie; NaN sorts last. K ≤ E. */
 void topk_select(int32_t *ids, const real *scores, size_t experts, size_t top_k);
 /* weights (K) of the selected, from scores (E) and ids (K): each selected score over their sum; softmax over the selected scores alone. */
@@ -152,6 +181,8 @@ typedef struct {
     int32_t *token_slot;           /* (T,K) slot of a token's choice; -1 when dropped or not asked for */
     int32_t *turns;                /* (2T) scratch: tokens in the order in which they are served */
     size_t *filled;                /* (E) scratch: slots given out so far */
+    real *mix;                     /* (T,E) of soft, otherwise NULL. Then slot e is expert e's alone and belongs to all tokens: slot_token and
+                                    * slot_choice say nothing, served is E, load is T */
 } Plan;
 size_t plan_bytes(size_t tokens, size_t experts, size_t top_k);
 void plan_take(Plan *plan, Arena *arena, size_t tokens, size_t experts, size_t top_k);
@@ -182,6 +213,14 @@ void experts_backward(real *d_xs, const FfnGrads *d_w, real *d_hidden, real *d_h
                       const real *hidden_up, const real *hidden, const real *xs, const ExpertWeights *w, const Plan *plan);
 /* d_xs is overwritten (not added to): a slot has one source. */
 
+/* ======== 2_soft.c: stages 3 and 5 where a slot is a mixture of tokens (plan->mix); they are called from there ======== */
+void soft_plan(Plan *plan, const int32_t *ids);
+/* xs (E,D) = mixᵀ · x (T,D), and backward: d_x += mix · d_xs, d_mix (T,E) = x · d_xsᵀ, overwritten. */
+void soft_gather(real *xs, const real *x, const Plan *plan, size_t model_dim);
+void soft_gather_backward(real *d_x, const real *d_xs, const Plan *plan, size_t model_dim);
+void soft_mix_backward(real *d_mix, const real *d_xs, const real *x, const Plan *plan, size_t model_dim);
+void soft_combine_backward(real *d_ys, real *d_weights, const real *d_y, const real *ys, const real *weights, const Plan *plan, size_t model_dim);
+
 /* ======== 5_combine.c: back into token order ======== */
 /* y (T,D) += Σ_k weights[t,k] · ys[token_slot[t,k]]; a dropped choice adds nothing and the rest keep their weights. */
 void combine_forward(real *y, const real *ys, const real *weights, const Plan *plan, size_t model_dim);
@@ -207,6 +246,9 @@ typedef struct {
     double capacity_factor;                       /* 0 is no limit */
     ServiceOrder service;
     double aux_alpha, z_beta;                     /* 0 switches the term off */
+    size_t groups, groups_used;                   /* sigmoid-bias: E experts in so many groups, the best are looked into; 0: no groups */
+    double routed_scale;                          /* sigmoid-bias: what the weights sum to (routed_scaling_factor of DeepSeek-V3) */
+    double take_factor;                           /* expert-choice: experts a token meets on average; each takes take_factor·T/E tokens */
 } MoeConfig;
 /* All-or-nothing check of a configuration from outside; the message names the field. */
 Status moe_config_check(const MoeConfig *config, Fault *f);
@@ -226,6 +268,9 @@ typedef struct {
     real *router_hidden;           /* (T,R) or NULL */
     int32_t *ids;                  /* (T,K) */
     real *weights;                 /* (T,K) */
+    real *group_scores;            /* (T,groups) or NULL */
+    int32_t *group_ids;            /* (T,groups) or NULL */
+    const int32_t *token_ids;      /* (T) set by the caller before moe_forward where the rule needs_ids; borrowed */
     Plan plan;
     real *xs, *ys;                               /* (S,D) */
     real *hidden_gate, *hidden_up, *hidden;      /* (S,F) */
@@ -233,10 +278,11 @@ typedef struct {
     real *shared_y;                              /* (T,D) scratch or NULL */
     double aux_loss, z_loss;                     /* of this pass, already scaled by alpha and beta */
 } MoeActs;
+size_t moe_slots(const MoeConfig *c, size_t tokens); /* S: the most that can be asked for */
 size_t moe_acts_bytes(const MoeConfig *c, size_t tokens);
 void moe_acts_take(MoeActs *acts, Arena *arena, const MoeConfig *c, size_t tokens);
 /* Scratch of backward: one for all layers. */
-typedef struct { real *d_logits, *d_noise_logits, *d_router_hidden, *d_weights, *d_xs, *d_ys, *d_hidden, *d_hidden_gate; } MoeScratch;
+typedef struct { real *d_logits, *d_noise_logits, *d_router_hidden, *d_weights, *d_mix, *d_xs, *d_ys, *d_hidden, *d_hidden_gate; } MoeScratch;
 size_t moe_scratch_bytes(const MoeConfig *c, size_t tokens);
 void moe_scratch_take(MoeScratch *s, Arena *arena, const MoeConfig *c, size_t tokens);
 

@@ -31,6 +31,7 @@ void adamw_step(real *values, AdamState *state, const real *grads, const ParamTa
 #pragma omp parallel
     for (size_t p = 0; p < params->count; p++) {
         const Param *param = &params->list[p];
+        if (param->buffer) continue; /* as every thread finds */
         const real shrink = (real)(param->decay ? lr * c->weight_decay : 0.0);
         real *value = values + param->offset, *m = state->m + param->offset, *v = state->v + param->offset; /* (count) each */
         const real *grad = grads + param->offset;
