@@ -26,6 +26,9 @@ static void write_own(const char *folder, ModelConfig c) {
         own.moe.capacity_factor = i % 2 == 0 ? 1.25 : 0;
         own.moe.service = i % 2 == 0 ? SERVE_PROBABILITY : SERVE_CHOICE_ORDER;
         own.moe.act = i % 3 == 0 ? ACT_GELU : ACT_SWIGLU;
+        if (own.moe.rule->no_router) own.moe.router_hidden = 0; /* what a rule cannot have */
+        if (own.moe.rule->mixes) own.moe.capacity_factor = 0;
+        if (own.moe.rule->needs_bias) own.moe.routed_scale = 2.5;
         own.is_moe[1] = 0;
         own.dense_hidden = 9;
         own.dense_act = i % 2 == 0 ? ACT_RELU : ACT_SILU;

@@ -26,7 +26,14 @@ static inline ModelConfig small_config(const char *rule, size_t top_k) {
                      .is_moe = {1, 0, 1},
                      .dense_hidden = 9,
                      .dense_act = ACT_SWIGLU};
-    c.moe = (MoeConfig){.rule = routing_rule_find(rule), .model_dim = 10, .expert_dim = 7, .experts = 5, .top_k = top_k, .act = ACT_SWIGLU};
+    c.moe = (MoeConfig){.rule = routing_rule_find(rule),
+                        .model_dim = 10,
+                        .expert_dim = 7,
+                        .experts = 5,
+                        .top_k = top_k,
+                        .act = ACT_SWIGLU,
+                        .routed_scale = 1,
+                        .take_factor = 2};
     return c;
 }
 

@@ -15,8 +15,14 @@ static inline ModelConfig tiny_config(size_t vocab) {
     ModelConfig c = {
         .vocab = vocab, .model_dim = 20, .layers = 3, .heads = 4, .kv_heads = 2, .head_dim = 6, .context = 64, .rope_theta = 500, .norm_eps = 1e-5};
     memset(c.is_moe, 1, c.layers);
-    c.moe =
-        (MoeConfig){.rule = routing_rule_find("softmax-topk-renorm"), .model_dim = 20, .expert_dim = 12, .experts = 5, .top_k = 2, .act = ACT_SWIGLU};
+    c.moe = (MoeConfig){.rule = routing_rule_find("softmax-topk-renorm"),
+                        .model_dim = 20,
+                        .expert_dim = 12,
+                        .experts = 5,
+                        .top_k = 2,
+                        .act = ACT_SWIGLU,
+                        .routed_scale = 1,
+                        .take_factor = 2};
     c.dense_act = ACT_SWIGLU;
     return c;
 }
