@@ -1,0 +1,9 @@
+// says: You add to what stood in logits before the call
+#include "moe/moe.h"
+
+void router_forward(real *logits, real *hidden, const real *x, const RouterWeights *w, size_t tokens) {
+    (void)hidden;
+    for (size_t t = 0; t < tokens; t++)
+        for (size_t e = 0; e < w->experts; e++)
+            for (size_t d = 0; d < w->model_dim; d++) logits[t * w->experts + e] += x[t * w->model_dim + d] * w->w[e * w->model_dim + d];
+}

@@ -1,0 +1,16 @@
+// says: you read a logit after its place was written
+#include "moe/moe.h"
+
+#include <math.h>
+
+void softmax_forward(real *probs, const real *logits, size_t rows, size_t columns) {
+    for (size_t r = 0; r < rows; r++) {
+        real largest = logits[r * columns], sum = 0;
+        for (size_t c = 1; c < columns; c++) largest = logits[r * columns + c] > largest ? logits[r * columns + c] : largest;
+        for (size_t c = 0; c < columns; c++) {
+            probs[r * columns + c] = 0;
+            sum += REALF(exp)(logits[r * columns + c] - largest);
+        }
+        for (size_t c = 0; c < columns; c++) probs[r * columns + c] = REALF(exp)(logits[r * columns + c] - largest) / sum;
+    }
+}

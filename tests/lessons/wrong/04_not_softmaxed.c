@@ -1,0 +1,8 @@
+// says: Your weights sum to 1 but are not softmaxed
+#include "moe/moe.h"
+
+void topk_softmax(real *weights, const real *scores, const int32_t *ids, size_t top_k) {
+    real sum = 0;
+    for (size_t k = 0; k < top_k; k++) sum += scores[ids[k]];
+    for (size_t k = 0; k < top_k; k++) weights[k] = scores[ids[k]] / sum;
+}
