@@ -47,7 +47,7 @@ WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototy
 SANITIZE = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined))
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -g $(OPT) -ffp-contract=off -fno-math-errno $(WARN) -Isrc -I. $(OMP_FLAGS) $(SANITIZE) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(OMP_LINK) $(SANITIZE) $(LDFLAGS)
-ALL_LDLIBS = -lutf8proc -lm $(LDLIBS)
+ALL_LDLIBS = -lutf8proc $(CJSON_LIBS) -lm $(LDLIBS)
 OBJ = $(BUILD)/obj$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
 # ---- sources: every .c of a folder belongs to it ----
@@ -79,7 +79,7 @@ programs: $(PROGRAMS) $(BUILD)/moe.1 $(BUILD)/completions/moe.bash
 FORCE:
 stamp = @mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' >$@
 $(OBJ)/flags: FORCE
-	$(call stamp,$(CC) $(ALL_CFLAGS) $(VIZ_CFLAGS))
+	$(call stamp,$(CC) $(ALL_CFLAGS) $(VIZ_CFLAGS) $(CJSON_FLAGS))
 $(OBJ)/files: FORCE
 	$(call stamp,$(LIB) $(CLI) $(VIZ_LIB) $(CORPUS))
 $(BUILD)/linked: FORCE
@@ -91,6 +91,7 @@ link = $(if $(V),,@echo '  LINK $@'; )$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o %.
 archive = $(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(OBJ)/double/%.o: %.c $(OBJ)/flags
 	$(compile) -DMOE_DOUBLE -c -o $@ $<
+$(OBJ)/src/cost/json.o $(OBJ)/double/src/cost/json.o: private ALL_CFLAGS += $(CJSON_FLAGS)
 $(OBJ)/viz/%.o $(OBJ)/tests/viz/%.o: private ALL_CFLAGS += $(VIZ_CFLAGS)
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	$(compile) -c -o $@ $<

@@ -45,6 +45,13 @@ else
     make_var 'OMP_FLAGS = -Wno-unknown-pragmas -Wno-unused-function'
 fi
 
+if probe cjson '-lcjson' '#include <cjson/cJSON.h>
+int main(void) { return cJSON_ParseWithLengthOpts("{}", 2, 0, 0) == 0; }'; then
+    line costs 'found cJSON: moe cost reads config.json and GGUF'
+    make_var 'CJSON_FLAGS = -DMOE_CJSON'
+    make_var 'CJSON_LIBS = -lcjson'
+else line costs "cJSON not found: moe cost reads GGUF alone ('make setup' installs it)"; fi
+
 viz_cflags=$(pkg-config --cflags sdl2 cairo 2>/dev/null || echo '-I/usr/include/SDL2 -I/usr/include/cairo')
 viz_libs=$(pkg-config --libs sdl2 cairo 2>/dev/null || echo '-lSDL2 -lcairo')
 if [ -n "${NO_VIZ:-}" ]; then

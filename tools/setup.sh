@@ -4,7 +4,7 @@ set -u
 
 # Nothing else builds without the first list; the window, films and tests need the second.
 needed='gcc libc6-dev make libutf8proc-dev'
-wanted='pkg-config patch libcmocka-dev libsdl2-dev libcairo2-dev fonts-dejavu-core ffmpeg'
+wanted='pkg-config patch libcjson-dev libcmocka-dev libsdl2-dev libcairo2-dev fonts-dejavu-core ffmpeg'
 
 missing() {
     for package in "$@"; do
@@ -31,9 +31,9 @@ if command -v apt-get >/dev/null 2>&1 && command -v dpkg-query >/dev/null 2>&1; 
     exit 1
 fi
 
-if [ -r /etc/fedora-release ]; then echo 'setup: sudo dnf install gcc make pkgconf utf8proc-devel libcmocka-devel SDL2-devel cairo-devel dejavu-sans-fonts ffmpeg-free patch'
-elif [ -r /etc/arch-release ]; then echo 'setup: sudo pacman -S --needed gcc make pkgconf libutf8proc cmocka sdl2 cairo ttf-dejavu ffmpeg patch'
-elif [ "$(uname)" = Darwin ]; then echo 'setup: brew install utf8proc cmocka sdl2 cairo pkg-config libomp ffmpeg'
-else echo 'setup: install a C compiler, make, pkg-config, and the development files of utf8proc, cmocka, SDL2 and cairo; ffmpeg for films'; fi
+if [ -r /etc/fedora-release ]; then echo 'setup: sudo dnf install gcc make pkgconf utf8proc-devel cjson-devel libcmocka-devel SDL2-devel cairo-devel dejavu-sans-fonts ffmpeg-free patch'
+elif [ -r /etc/arch-release ]; then echo 'setup: sudo pacman -S --needed gcc make pkgconf libutf8proc cjson cmocka sdl2 cairo ttf-dejavu ffmpeg patch'
+elif [ "$(uname)" = Darwin ]; then echo 'setup: brew install utf8proc cjson cmocka sdl2 cairo pkg-config libomp ffmpeg'
+else echo 'setup: install a C compiler, make, pkg-config, and the development files of utf8proc, cJSON, cmocka, SDL2 and cairo; ffmpeg for films'; fi
 echo "setup: this machine's packages are not installed for you; run the line above, then 'make'"
 command -v "${CC:-cc}" >/dev/null 2>&1 # without a compiler what follows cannot work

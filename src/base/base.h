@@ -80,6 +80,9 @@ Status outfile_open(OutFile *out, const char *path, Fault *f);
 Status outfile_commit(OutFile *out, Fault *f); /* flush, fsync, close, rename; on failure the old file stands and the temporary is gone */
 void outfile_abandon(OutFile *out);            /* close and remove the temporary; safe after commit */
 
+/* Where a file or folder of data/ is: beside the program that runs (in its build folder or installed), else below the working folder. False: nowhere. */
+bool data_find(char *out, size_t out_bytes, const char *name);
+
 /* Whole file into memory (malloc; a zero byte follows the last). "-" is standard input. */
 Status file_read(const char *path, unsigned char **bytes, size_t *count, Fault *f);
 

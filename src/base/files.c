@@ -71,6 +71,22 @@ void outfile_abandon(OutFile *out) {
     unlink(out->temporary);
 }
 
+/* PREFIX/bin/moe has PREFIX/share/moe.c/NAME; build/moe has data/NAME one folder up, a sanitized build one more, a test yet another. */
+bool data_find(char *out, size_t out_bytes, const char *name) {
+    static const char *const places[] = {"../data", "../share/moe.c", "../../data", "../../../data"};
+    char program[4096];
+    const ssize_t count = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[count > 0 ? count : 0] = '\0';
+    char *slash = strrchr(program, '/');
+    if (slash != NULL) *slash = '\0';
+    for (size_t i = 0; slash != NULL && i < sizeof places / sizeof *places; i++) {
+        const int length = snprintf(out, out_bytes, "%s/%s/%s", program, places[i], name);
+        if (length > 0 && (size_t)length < out_bytes && access(out, R_OK) == 0) return true;
+    }
+    const int length = snprintf(out, out_bytes, "data/%s", name);
+    return length > 0 && (size_t)length < out_bytes && access(out, R_OK) == 0;
+}
+
 Status file_read(const char *path, unsigned char **bytes, size_t *count, Fault *f) {
     *bytes = NULL;
     *count = 0;

@@ -112,6 +112,7 @@ void cost_flops(CostFlops *out, const CostWeights *w, const CostShape *s, size_t
 typedef struct {
     char name[256];         /* what was asked for, without folder and ending */
     char architecture[64];  /* config: model_type; GGUF: general.architecture */
+    double rope_base;       /* of the positions, 0 where none is given; costs nothing, printed to know a model by */
     CostShape shape;        /* of a GGUF: what the functions above read, the counts come from its tensors */
     CostParameters parameters;
     CostWeights weights;

@@ -5,26 +5,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static bool readable(const char *path) { return access(path, R_OK) == 0; }
-
-/* Beside the program: PREFIX/bin/moe has PREFIX/share/moe.c/model.gguf; build/moe has data/model.gguf one folder up. */
-static bool beside_program(char *out, size_t out_bytes) {
-    char program[PATH_MAX];
-    const ssize_t count = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (count <= 0) return false;
-    program[count] = '\0';
-    static const char *const places[] = {"../data/model.gguf", "../share/moe.c/model.gguf", "../../data/model.gguf", "../../../data/model.gguf"};
-    char *slash = strrchr(program, '/');
-    if (slash == NULL) return false;
-    *slash = '\0';
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        const int length = snprintf(out, out_bytes, "%s/%s", program, places[i]);
-        if (length > 0 && (size_t)length < out_bytes && readable(out)) return true;
-    }
-    return false;
-}
 
 Status model_shipped_path(char *out, size_t out_bytes, Fault *f) {
     const char *named = getenv("MOE_MODEL");
@@ -33,9 +13,7 @@ Status model_shipped_path(char *out, size_t out_bytes, Fault *f) {
         snprintf(out, out_bytes, "%s", named);
         return STATUS_OK;
     }
-    if (beside_program(out, out_bytes)) return STATUS_OK;
-    snprintf(out, out_bytes, "data/model.gguf");
-    if (readable(out)) return STATUS_OK;
+    if (data_find(out, out_bytes, "model.gguf")) return STATUS_OK;
     return fault(f, STATUS_FAIL, "the shipped model, data/model.gguf, is not there; give --model FILE or set MOE_MODEL");
 }
 
