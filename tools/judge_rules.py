@@ -25,7 +25,7 @@ class Lexicon:
             kind, _, word = line.split()
             self.lists[kind].add(word)
         self.girls, self.names = self.lists["girl"], self.lists["girl"] | self.lists["boy"]
-        self.words = set().union(*(words for kind, words in self.lists.items() if kind not in ("c-verb", "c-local")))
+        self.words = set().union(*(words for kind, words in self.lists.items() if kind != "c-verb"))
 
     def exists(self, word):
         return word in self.words or word[0].isupper() and word[0].lower() + word[1:] in self.words

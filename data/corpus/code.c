@@ -2,7 +2,7 @@
  *
  * In: a document. Out: a function whose parameters and variables are declared before they are used. Slots here: @F the function's
  * name, @a @b its parameters, @c its variable, @n a small constant, @s a string. A lexer of a few lines then gives each piece its class.
- * Each of the three variables has a list of names of its own, so that which one is meant can be told from what it is called; and a variable
+ * Parameters are things and countables, variables colours: each has a list of names of its own that the other kinds of text use too, so that which one is meant can be told from what it is called; and a variable
  * always follows a space, so that it is the same token each time. With one list for all three, and names after brackets and stars, a small
  * model had declared what it used in only six functions of ten after twelve million tokens.
  */
@@ -88,7 +88,7 @@ static const char *lex(const char *at, WordClass *class) {
 void code_write(Doc *doc) {
     Rng *rng = doc->rng;
     Names names = {
-        .variables = {lexicon_pick(LIST_OBJECTS, rng), lexicon_pick(LIST_COUNTABLES, rng), lexicon_pick(LIST_C_LOCALS, rng)},
+        .variables = {lexicon_pick(LIST_OBJECTS, rng), lexicon_pick(LIST_COUNTABLES, rng), lexicon_pick(LIST_COLOURS, rng)},
         .verb = lexicon_pick(LIST_C_VERBS, rng),
         .thing = lexicon_pick(rng_below(rng, 2) ? LIST_COUNTABLES : LIST_OBJECTS, rng),
     };

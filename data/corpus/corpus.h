@@ -57,7 +57,6 @@ typedef enum {
     LIST_DAYS,
     LIST_MONTHS,
     LIST_C_VERBS,
-    LIST_C_LOCALS,
     LIST_REST,
     LIST_COUNT
 } ListId;

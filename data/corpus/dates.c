@@ -21,7 +21,7 @@ static void advance(Doc *doc, int days) {
     doc->number[0] = days;
 }
 
-enum { LATEST = 6, SENTENCES = 3, LAST_STEP = LATEST * SENTENCES }; /* days later at most; sentences at most; so far may a document count */
+enum { LATEST = 4, SENTENCES = 3, LAST_STEP = LATEST * SENTENCES }; /* days later at most; sentences at most; so far may a document count */
 
 static void date_start(Doc *doc) {
     int month = (int)rng_below(doc->rng, 12);
@@ -45,7 +45,7 @@ void date_write(Doc *doc) {
     date_start(doc);
     int sentences = 2 + (int)rng_below(doc->rng, SENTENCES - 1);
     for (int i = 0; i < sentences; i++) {
-        bool is_next = rng_below(doc->rng, 3) == 0;
+        bool is_next = rng_below(doc->rng, 2) == 0;
         advance(doc, is_next ? 1 : 2 + (int)rng_below(doc->rng, LATEST - 1));
         if (i) doc_say(doc, " ");
         if (is_next)

@@ -34,7 +34,6 @@ static const char *const days[] = {"Monday", "Tuesday", "Wednesday", "Thursday",
 static const char *const months[] = {"January", "February", "March",     "April",   "May",      "June",
                                      "July",    "August",   "September", "October", "November", "December"};
 static const char *const c_verbs[] = {"add", "count", "take", "give", "find", "pack", "sort", "sell", "share", "double", "check", "move"};
-static const char *const c_locals[] = {"total", "best", "rest", "limit", "step", "value", "result", "left"};
 
 #define LIST(array) array, (int)(sizeof array / sizeof *array)
 static const struct {
@@ -54,7 +53,6 @@ static const struct {
     [LIST_DAYS] = {{"day", LIST(days)}, CLASS_NAME},
     [LIST_MONTHS] = {{"month", LIST(months)}, CLASS_NAME},
     [LIST_C_VERBS] = {{"c-verb", LIST(c_verbs)}, CLASS_IDENTIFIER},
-    [LIST_C_LOCALS] = {{"c-local", LIST(c_locals)}, CLASS_IDENTIFIER},
 };
 
 /* Words that stand in templates only. */
@@ -69,7 +67,7 @@ static const struct {
                  "ask told tell cried laughed jumped sat ran flew fell fix fixed broke looked look sang sing danced slept smiled "
                  "brought won hid tied paint ate eat eats heard shook lost thinks think knows left comes came come went go can "
                  "could did do does will put see saw sold dropped loved love hold climbed caught let sleeps sleep keep keeps "
-                 "kept thanked waited waits wait smells shared sings need needs needed may knew belongs tie buy thought cut woke "
+                 "kept thanked waited waits wait smells shared sings loves need needs needed may knew belongs tie buy thought cut woke "
                  "swim called held stay stays thank hear sit pull leave wake must painted show bring brings paid tried "},
     {CLASS_ADJECTIVE, "little old wild hungry last tall high gone asleep wet sorry full fair best good late "},
     {CLASS_ADVERB, "once later here then now not never only still too so down back again very there even next soon first together just away "},

@@ -22,6 +22,10 @@ static const char *const lines[] = {
     "$H, $F and $H, $F, $H and the $O.",
     "$n $f, $n $f, who ate $n $f? $H, $H and $a.",
     "the $O is $z, the $O is $z, and $H is $z too, says/V $F.",
+    "on $d, on $d, $H sings on $d, and the $O sings on $d too.",
+    "$a and the $O, $a and $H, $a and the $O.",
+    "is it $d, $F? yes, $H, it is $d, and the $O knows/V it.",
+    "$H loves $a, and $a loves the $O.",
 };
 
 void song_write(Doc *doc) {
