@@ -13,7 +13,7 @@
  *
  *     void check(void) {
  *         check_case(ideas, &p, "%zu tokens", tokens);      before the call: what a failure (also a crash) will be told with
- *         real *y = check_room("y", tokens * D);            outputs: NaN between guard bands
+ *         real *y = check_room("y", tokens * D);            outputs: never written, between guard bands
  *         stage(y, ...);
  *         check_reals("y", y, expected, bound, "token", tokens, "feature", D);
  *     }
@@ -38,6 +38,7 @@ void check_case(const Idea *ideas, const void *problem, const char *format, ...)
 
 /* Arrays for the stage to write. They stand between guard bands and start as "never written", which the message tells from a wrong value.
  * Every comparison looks at the guard bands of all of them first. They live until the program ends. */
+#define CHECK_UNSET INT32_MIN /* an id never written; -1 is an answer */
 real *check_room(const char *name, size_t count);
 int32_t *check_room_ids(const char *name, size_t count);
 size_t *check_room_sizes(const char *name, size_t count);

@@ -8,7 +8,18 @@
 enum { T = 3, D = 3, F = 5 };
 
 /* What people write instead; RIGHT is the formula itself. */
-typedef enum { RIGHT, NO_ACTIVATION, SILU_ON_UP, BARE_SIGMOID, GATE_IGNORED, ALWAYS_RELU, UP_TRANSPOSED, DOWN_TRANSPOSED, DOWN_OF_UP, FIRST_TOKEN } Twist;
+typedef enum {
+    RIGHT,
+    NO_ACTIVATION,
+    SILU_ON_UP,
+    BARE_SIGMOID,
+    GATE_IGNORED,
+    ALWAYS_RELU,
+    UP_TRANSPOSED,
+    DOWN_TRANSPOSED,
+    DOWN_OF_UP,
+    FIRST_TOKEN
+} Twist;
 
 typedef struct {
     const real *x; /* (T,D) */
@@ -65,12 +76,12 @@ static void ffn(Outputs *o, const Problem *p, Twist twist) {
 /* Inputs and weights are N(0,1): products of D, then of F terms stay below 32 here, and the activations' slopes below 2. */
 static double bound(void) { return check_bound(D + F, 32); }
 
-/* y is what this twist gives, and the twist changes y in this case at all. */
+/* hidden and y are what this twist gives. */
 static bool is(const void *p, Twist twist) {
     static real y[T * D], gate[T * F], up[T * F], hidden[T * F];
     Outputs wrong = {y, gate, up, hidden};
     ffn(&wrong, p, twist);
-    return check_near(got.y, y, T * D, bound());
+    return check_near(got.hidden, hidden, T * F, bound()) && check_near(got.y, y, T * D, bound());
 }
 static bool no_activation(const void *p) { return is(p, NO_ACTIVATION); }
 static bool silu_on_up(const void *p) { return is(p, SILU_ON_UP); }
@@ -117,10 +128,10 @@ static const Idea ideas[] = {
 static void one_activation(Activation act) {
     const bool gated = act == ACT_SWIGLU;
     static real x[T * D], gate_w[F * D], up_w[F * D], down_w[D * F], y[T * D], gate[T * F], up[T * F], hidden[T * F];
-    check_fill(x, T * D, 1, 1);
-    check_fill(gate_w, F * D, 2, 1);
-    check_fill(up_w, F * D, 3, 1);
-    check_fill(down_w, D * F, 4, 1);
+    check_fill(x, T * D, 3, 1);
+    check_fill(gate_w, F * D, 21, 1);
+    check_fill(up_w, F * D, 20, 1);
+    check_fill(down_w, D * F, 22, 1);
     problem = (Problem){check_copy("x", x, T * D), {act, D, F, gated ? gate_w : NULL, up_w, down_w}};
     got = (Outputs){check_room("y", T * D), check_room("hidden_gate", T * F), check_room("hidden_up", T * F), check_room("hidden", T * F)};
     Outputs expected = {y, gate, up, hidden};
