@@ -14,6 +14,8 @@ const Command commands[] = {
      cmd_train},
     {"bench", "times every variant of every stage, each verified first", "[NAME] [flags]", "moe bench matmul", cmd_bench},
     {"info", "what a GGUF file holds", "[FILE] [flags]", "moe info model.gguf", cmd_info},
+    {"cost", "parameters, FLOPs and bytes of any configuration, without running it", "[FILE or NAME] [flags]", "moe cost Mixtral-8x7B --context 4096",
+     cmd_cost},
     {"tokenize", "text to token ids", "--text TEXT [flags]", "moe tokenize --text \"Hello, world\"", cmd_tokenize},
     {"logits", "logits after every position, for holding this engine against another", "--text TEXT | --tokens 5,17,2 [flags]",
      "moe logits --tokens 5,17,2 --json", cmd_logits},

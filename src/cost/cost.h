@@ -23,10 +23,10 @@
 
 enum {
     COST_LAYERS_MOST = 1024,
-    COST_WIDTH_MOST = 1 << 18,   /* D, F, H·h, every rank and width */
+    COST_WIDTH_MOST = 1 << 18, /* D, F, H·h, every rank and width */
     COST_EXPERTS_MOST = 1 << 14, /* E */
-    COST_VOCAB_MOST = 1 << 26,   /* V */
-    COST_TOKENS_MOST = 1 << 26   /* a context or a batch */
+    COST_VOCAB_MOST = 1 << 26, /* V */
+    COST_TOKENS_MOST = 1 << 26 /* a context or a batch */
 };
 
 /* Aligned by hand from here, so that a struct reads as a table. */
