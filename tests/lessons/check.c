@@ -135,6 +135,9 @@ static void look_at_guards(void) {
 /* ---- comparisons ---- */
 
 static bool near(double got, double expected, double bound) { return fabs(got - expected) <= bound || got == expected; }
+static bool near_real(const real *got, const real *expected, double bound) {
+    return near((double)*got, (double)*expected, bound) || (is_blank_real(got) && is_blank_real(expected));
+}
 
 /* Four digits, and more where four would show the same twice. */
 static void two_numbers(char *expected, char *got, size_t room_bytes, double e, double g) {
@@ -169,13 +172,14 @@ void check_reals(const char *what, const real *got, const real *expected, double
     look_at_guards();
     size_t first = 0, wrong = 0;
     for (size_t i = rows * columns; i-- > 0;) {
-        if (near((double)got[i], (double)expected[i], bound)) continue;
+        if (near_real(&got[i], &expected[i], bound)) continue;
         first = i;
         wrong++;
     }
     if (wrong == 0) return;
     char e[64], g[64];
     two_numbers(e, g, sizeof e, (double)expected[first], (double)got[first]);
+    if (is_blank_real(&expected[first])) snprintf(e, sizeof e, "nothing to be written there");
     if (is_blank_real(&got[first]))
         snprintf(g, sizeof g, "was never written");
     else if (isnan(got[first]))
@@ -246,7 +250,7 @@ void check_untouched(const char *name, const real *copy, const real *values, siz
 
 bool check_near(const real *got, const real *wrong, size_t count, double bound) {
     for (size_t i = 0; i < count; i++) {
-        if (!near((double)got[i], (double)wrong[i], bound)) return false;
+        if (!near_real(&got[i], &wrong[i], bound)) return false;
     }
     return true;
 }
@@ -278,8 +282,8 @@ static void on_signal(int number) {
                  now.name);
     else
         snprintf(text, sizeof text,
-                 "your function stopped the program: it read or wrote where there is no memory, or divided a whole number by 0 (case: %s). "
-                 "Look at the loops' bounds, and at pointers that the contract allows to be NULL.",
+                 "your function stopped the program: it read or wrote where there is no memory, called itself without end, or divided a whole "
+                 "number by 0 (case: %s). Look at the loops' bounds, and at pointers that the contract allows to be NULL.",
                  now.name);
     now.ideas = NULL;
     end_with(text);
@@ -288,9 +292,13 @@ static void on_signal(int number) {
 int main(int argc, char **argv) {
     if (argc > 1) lesson = argv[1];
 #ifndef SANITIZER_SPEAKS
-    signal(SIGSEGV, on_signal);
-    signal(SIGBUS, on_signal);
-    signal(SIGFPE, on_signal);
+    static char stack[1 << 16]; /* a call without end leaves no room on the usual one */
+    const stack_t spare = {.ss_sp = stack, .ss_size = sizeof stack};
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
+    sigaltstack(&spare, NULL);
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+    sigaction(SIGFPE, &action, NULL);
 #endif
     signal(SIGPROF, on_signal);
     const struct itimerval limit = {.it_value = {.tv_sec = CPU_SECONDS}};

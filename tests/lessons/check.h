@@ -47,7 +47,8 @@ real *check_copy(const char *name, const real *values, size_t count);
 void check_untouched(const char *name, const real *copy, const real *values, size_t count);
 
 /* Compare (rows,columns), print the first difference and end. `row` and `column` name the axes ("token", "expert"); an axis that is
- * NULL is left out of the message (a list: rows = 1, row = NULL). NaN where a number is expected is a difference. */
+ * NULL is left out of the message (a list: rows = 1, row = NULL). NaN where a number is expected is a difference. Where `expected` is "never
+ * written" itself (made by check_room), nothing must have been written. */
 void check_reals(const char *what, const real *got, const real *expected, double bound, const char *row, size_t rows, const char *column,
                  size_t columns);
 void check_ids(const char *what, const int32_t *got, const int32_t *expected, const char *row, size_t rows, const char *column, size_t columns);
@@ -56,7 +57,7 @@ void check_number(const char *what, double got, double expected, double bound);
 /* Anything else: where the condition does not hold, the formatted text is the first sentence. */
 void check_that(bool holds, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* For ideas: are all `count` within bound of the other? False when any is NaN or was never written. */
+/* For ideas: are all `count` within bound of the other? NaN is near nothing; never written is equal to never written. */
 bool check_near(const real *got, const real *wrong, size_t count, double bound);
 bool check_same_ids(const int32_t *got, const int32_t *wrong, size_t count);
 bool check_same_sizes(const size_t *got, const size_t *wrong, size_t count);
