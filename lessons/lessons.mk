@@ -56,7 +56,7 @@ define LESSON_CHECK
 .PHONY: check-$(1) watch-$(1)
 check-$(1): $(OBJ)/lessons/$(1)/check
 	@sh tools/lessons.sh $(BUILD) check $(1) $$<
-watch-$(1): $(OBJ)/lessons/$(1)/$(if $(WINDOW),moe-viz,moe)
+watch-$(1): $(OBJ)/lessons/$(1)/$(if $(and $(WINDOW),$(filter-out src/cost/%,$(firstword $(3)))),moe-viz,moe)
 	@sh tools/lessons.sh $(BUILD) watch $(1) $$<
 $(OBJ)/lessons/$(1)/weak.h: lessons/list.txt
 	@mkdir -p $$(@D) && printf '#pragma weak %s\n' $(4) >$$@

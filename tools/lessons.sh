@@ -43,6 +43,7 @@ hint)
     ;;
 watch)
     text=${TEXT:-Little Ida has a red kite on the hill.}
+    case $(field "$3" 4) in src/cost/*) exec "$4" cost "${MODEL:-Mixtral-8x7B}" ;; esac # costs are numbers: nothing of them is in the window
     case $4 in
     *moe-viz) exec "$4" --text "$text" --fallback "$build/lesson-$3" ;;
     *) echo 'no window was built (SDL2 or cairo is missing): the same in the terminal'; exec "$4" route --text "$text" ;;
