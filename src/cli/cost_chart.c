@@ -70,8 +70,11 @@ static void draw_legend(FILE *to, const Part *parts, uint64_t total) {
     }
 }
 
-static double share_touched(const CostModel *m, size_t tokens) {
-    return (double)cost_bytes_touched(&m->parameters, &m->shape, tokens, &cost_types[0]) / (double)cost_bytes(m->parameters.total, &cost_types[0]);
+/* Of a batch of 2^doublings tokens. */
+static double across(int doublings) { return plot_left + (plot_right - plot_left) * doublings / DOUBLINGS; }
+static double touched_y(const CostModel *m, int doublings) {
+    const uint64_t touched = cost_bytes_touched(&m->parameters, &m->shape, (size_t)1 << doublings, &cost_types[0]);
+    return PLOT_BOTTOM - (PLOT_BOTTOM - PLOT_TOP) * (double)touched / (double)cost_bytes(m->parameters.total, &cost_types[0]);
 }
 
 static void draw_curve(FILE *to, const CostModel *m) {
@@ -83,14 +86,12 @@ static void draw_curve(FILE *to, const CostModel *m) {
         open_text(to, plot_left - 10, y + 5, "end", " fill=\"#5b6472\"");
         fprintf(to, "%d%%</text>\n", 25 * quarter);
     }
-    fprintf(to, "<path fill=\"none\" stroke=\"#009e73\" stroke-width=\"3\" d=\"");
-    for (int i = 0; i <= DOUBLINGS; i++) {
-        fprintf(to, "%s%.1f %.1f", i == 0 ? "M" : " L", plot_left + (plot_right - plot_left) * i / DOUBLINGS,
-                PLOT_BOTTOM - (PLOT_BOTTOM - PLOT_TOP) * share_touched(m, (size_t)1 << i));
+    for (int i = 0; i < DOUBLINGS; i++) {
+        fprintf(to, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#009e73\" stroke-width=\"3\" stroke-linecap=\"round\"/>\n",
+                across(i), touched_y(m, i), across(i + 1), touched_y(m, i + 1));
     }
-    fprintf(to, "\"/>\n");
     for (int i = 0; i <= DOUBLINGS; i++) {
-        open_text(to, plot_left + (plot_right - plot_left) * i / DOUBLINGS, PLOT_BOTTOM + 22, "middle", " fill=\"#5b6472\"");
+        open_text(to, across(i), PLOT_BOTTOM + 22, "middle", " fill=\"#5b6472\"");
         fprintf(to, "%d</text>\n", 1 << i);
     }
     open_text(to, (plot_left + plot_right) / 2, PLOT_BOTTOM + 46, "middle", " fill=\"#5b6472\"");

@@ -62,6 +62,7 @@ typedef struct {
     bool shared_gate;                      /* one more row (1,D) that weights the shared expert (Qwen2-MoE) */
     bool router_bias;                      /* (E): of the logits, or DeepSeek-V3's correction of the scores */
     size_t norm_parameters;                /* of one norm over D: D gains; 2D where it has a bias too */
+    size_t more_embeddings;                /* input embeddings beside the first: 0, or an untied Switch's two stacks' own */
     bool tied, output_bias;                /* the head is the embedding; the head has a bias (V) */
     bool sparse[COST_LAYERS_MOST];         /* (L) an MoE layer, otherwise a dense one */
     size_t window[COST_LAYERS_MOST];       /* (L) how many positions a token sees at most; 0: all */

@@ -63,7 +63,7 @@ void cost_parameters(CostParameters *out, const CostShape *s) {
     const size_t d = s->model_dim;
     const uint64_t sparse = sparse_layers(s), one_expert = cost_ffn_parameters(&s->expert, d);
     *out = (CostParameters){
-        .embedding = (uint64_t)s->vocab * d,
+        .embedding = (uint64_t)s->vocab * d * (1 + s->more_embeddings),
         .attention =
             attentions(s) * cost_attention_parameters(&s->attention, d) + (uint64_t)stacks(s) * s->attention.relative_buckets * s->attention.heads,
         .router = sparse * linear(s->experts, d, s->router_bias),
@@ -122,6 +122,7 @@ Status cost_shape_check(const CostShape *s, Fault *f) {
         {"the matrices of a shared expert", s->shared.matrices, 0, 3},
         {"the number of experts", s->experts, 0, COST_EXPERTS_MOST},
         {"the number of experts per token", s->top_k, 0, s->experts},
+        {"the number of further embeddings", s->more_embeddings, 0, 2},
         {"the parameters of a norm", s->norm_parameters, 0, 2 * COST_WIDTH_MOST},
     };
     for (size_t i = 0; i < sizeof bounds / sizeof *bounds; i++) {

@@ -325,6 +325,7 @@ static Status build_switch(const Config *c, CostShape *s) {
     s->experts = v[EXPERTS], s->top_k = v[EXPERTS] > 0;
     s->expert = (CostFfn){2, v[HIDDEN], false};
     s->router_bias = is_set(c, ROUTER_BIAS);
+    s->more_embeddings = s->tied ? 0 : 2; /* untied from each other too: one a stack, beside the shared one */
     sparse_stack(s->sparse, s->encoder_layers, v[ENCODER_SPARSE], v[ENCODER_STEP]);
     sparse_stack(s->sparse + s->encoder_layers, s->layers - s->encoder_layers, v[DECODER_SPARSE], v[DECODER_STEP]);
     return STATUS_OK;
@@ -333,7 +334,7 @@ static Status build_switch(const Config *c, CostShape *s) {
 /* clang-format off */
 #define SIZES {VOCAB, NEEDED}, {WIDTH, NEEDED}, {LAYERS, NEEDED}, {HEADS, NEEDED}
 #define MOE_SIZES {EXPERTS, NEEDED}, {TOP_K, NEEDED}
-#define STACKS {HEAD_DIM, NEEDED}, {HIDDEN, NEEDED}, {DECODER_LAYERS, NONE}, {BUCKETS, 32}
+#define STACKS {HEAD_DIM, NEEDED}, {HIDDEN, NEEDED}, {BUCKETS, 32}
 #define LATENT {QUERY_RANK, NEEDED}, {KV_RANK, NEEDED}, {NOPE_DIM, NEEDED}, {ROPE_DIM, NEEDED}, {VALUE_DIM, NEEDED}
 #define QWEN_WINDOW {USE_WINDOW, NO}, {WINDOW, 4096}
 static const Family families[] = {
@@ -356,9 +357,9 @@ static const Family families[] = {
     {"granitemoe", build_mixtral, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, MOE_SIZES, {ATTENTION_BIAS, NO}, {TIED, NO}}},
     {"granitemoeshared", build_mixtral, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {SHARED_HIDDEN, 0}, MOE_SIZES, {ATTENTION_BIAS, NO},
         {TIED, NO}}},
-    {"switch_transformers", build_switch, {SIZES, STACKS, {EXPERTS, NEEDED}, {ENCODER_SPARSE, 3}, {DECODER_SPARSE, 3}, {ENCODER_STEP, NONE},
+    {"switch_transformers", build_switch, {SIZES, STACKS, {DECODER_LAYERS, 12}, {EXPERTS, NEEDED}, {ENCODER_SPARSE, 3}, {DECODER_SPARSE, 3}, {ENCODER_STEP, NONE},
         {DECODER_STEP, NONE}, {ROUTER_BIAS, NO}, {TIED, YES}}},
-    {"t5", build_t5, {SIZES, STACKS, {ACTIVATION, NONE}, {GATED, NONE}}},
+    {"t5", build_t5, {SIZES, STACKS, {DECODER_LAYERS, NONE}, {ACTIVATION, NONE}, {GATED, NONE}}},
     {"llama", build_dense, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {ATTENTION_BIAS, NO}, {FFN_BIAS, NO}, {TIED, NO}}},
     {"mistral", build_dense, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {WINDOW, 4096}, {TIED, NO}}},
     {"qwen2", build_qwen2, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, QWEN_WINDOW, {WINDOW_FROM, 28}, {LAYER_TYPES, NONE}, {TIED, NO}}},
@@ -369,11 +370,11 @@ static const Family families[] = {
 
 /* ---- reading ---- */
 
-/* Whether `word` is one of the names between spaces; *length of the first is for messages. */
+/* Whether `word` is one of the names between spaces. */
 static bool among(const char *names, const char *word) {
     const size_t count = strlen(word);
     for (const char *at = strstr(names, word); at != NULL; at = strstr(at + 1, word)) {
-        if ((at == names || at[-1] == ' ') && (at[count] == ' ' || at[count] == '\0')) return count > 0;
+        if ((at == names || at[-1] == ' ') && (at[count] == ' ' || at[count] == '\0')) return count > 0 && strchr(word, ' ') == NULL;
     }
     return false;
 }

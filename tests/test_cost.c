@@ -1,0 +1,551 @@
+/* test_cost.c: what a model costs. Counts equal those of Hugging Face transformers, place by place, for every configuration of golden/cost.txt; the models
+ * of data/models have the published figures; FLOPs and bytes follow the formulas; nothing overflows at the bounds; bad input is named. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "cost/cost.h"
+#include "model/model.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static CostModel model; /* large: shapes of a thousand layers */
+
+static void open_or_fail(const char *what) {
+    Fault f = {""};
+    if (cost_open(&model, what, &f) != STATUS_OK) fail_msg("%s", f.text);
+}
+static void parse_or_fail(const char *json) {
+    Fault f = {""};
+    if (cost_from_config(&model, json, strlen(json), "config.json", &f) != STATUS_OK) fail_msg("%s\nof %s", f.text, json);
+}
+static void without_json_skip(void) {
+    if (cost_reads_config()) return;
+    print_message("SKIP: built without cJSON\n");
+    skip();
+}
+
+/* ---- golden counts ---- */
+
+static void counts_equal_those_of_transformers(void **state) {
+    (void)state;
+    without_json_skip();
+    FILE *file = fopen("tests/golden/cost.txt", "r");
+    assert_non_null(file);
+    char *config = NULL, *row = NULL;
+    size_t config_room = 0, row_room = 0, models = 0, wrong = 0;
+    while (getline(&config, &config_room, file) > 0 && getline(&row, &row_room, file) > 0) {
+        static const char *const names[10] = {"embedding",      "attention", "router", "experts", "experts_active",
+                                              "shared_experts", "dense_ffn", "norms",  "output",  "total"};
+        parse_or_fail(config);
+        const CostParameters *p = &model.parameters;
+        const uint64_t found[10] = {p->embedding,      p->attention, p->router, p->experts, p->experts_active,
+                                    p->shared_experts, p->dense_ffn, p->norms,  p->output,  p->total};
+        char *at = row;
+        for (size_t i = 0; i < 10; i++) {
+            const uint64_t expected = strtoull(at, &at, 10);
+            if (found[i] == expected) continue;
+            print_error("%s: expected %" PRIu64 ", found %" PRIu64 ": %s", names[i], expected, found[i], config);
+            wrong++;
+        }
+        if (p->active != p->total - p->experts + p->experts_active || p->active_without_embedding != p->active - p->embedding) wrong++;
+        models++;
+    }
+    fclose(file);
+    free(config);
+    free(row);
+    assert_int_equal(wrong, 0);
+    assert_true(models >= 150); /* the file was read to its end */
+}
+
+static void published_models_have_their_figures(void **state) {
+    (void)state;
+    without_json_skip();
+    static const struct {
+        const char *name;
+        CostParameters p; /* active_without_embedding follows */
+    } rows[] = {
+        {"mixtral-8x7b", {131072000, 1342177280, 1048576, 45097156608, 11274289152, 0, 0, 266240, 131072000, 46702792704, 12879925248, 0}},
+        {"Switch-base-8", {24674304, 84935424, 73728, 452984832, 56623104, 0, 56623104, 47616, 0, 619339008, 222977280, 0}},
+        {"OLMoE-1B-7B", {103022592, 268435456, 2097152, 6442450944, 805306368, 0, 0, 133120, 103022592, 6919161856, 1282017280, 0}},
+        {"qwen3-30b-a3b", {311164928, 905969664, 12582912, 28991029248, 1811939328, 0, 0, 210944, 311164928, 30532122624, 3353032704, 0}},
+        {"DeepSeek-V3",
+         {926679040, 11413422080, 106445312, 653908770816, 20434649088, 2554331136, 1189085184, 1006592, 926679040, 671026419200, 37552297472, 0}},
+        {"gpt-oss-20b", {579133440, 637203456, 2212608, 19116933120, 2389616640, 0, 0, 141120, 579133440, 20914757184, 4187440704, 0}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        open_or_fail(rows[i].name);
+        CostParameters expected = rows[i].p;
+        expected.active_without_embedding = expected.active - expected.embedding;
+        if (memcmp(&model.parameters, &expected, sizeof expected) != 0) fail_msg("%s differs", rows[i].name);
+    }
+    open_or_fail("gpt-oss-20b");
+    assert_true(model.parameters.active_without_embedding == 3608307264);
+    assert_string_equal(model.name, "gpt-oss-20b");
+    assert_string_equal(model.architecture, "gpt_oss");
+}
+
+static void the_dense_ffn_of_a_7b_model(void **state) {
+    (void)state;
+    const CostFfn two = {2, 11008, false}, three = {3, 11008, false};
+    assert_true(cost_ffn_parameters(&two, 4096) == 90177536);
+    assert_true(cost_ffn_parameters(&three, 4096) == 135266304);
+    assert_true(cost_bytes(90177536, cost_type_find("f32")) == 360710144);
+    assert_true(cost_bytes(90177536, cost_type_find("f16")) == 180355072);
+    assert_true(cost_bytes(90177536, cost_type_find("q8_0")) == 90177536 / 32 * 34);
+    assert_true(cost_bytes(90177536, cost_type_find("q4_0")) == 90177536 / 32 * 18);
+    assert_true(cost_bytes(90177536, cost_type_find("q2_k")) == 90177536 / 256 * 84);
+    assert_true(cost_bytes(33, cost_type_find("q8_0")) == 36); /* 34, and a 32nd of 34 rounded up */
+    assert_null(cost_type_find("q9"));
+}
+
+/* ---- FLOPs, batches, contexts ---- */
+
+static void flops_follow_the_formulas(void **state) {
+    (void)state;
+    without_json_skip();
+    CostFlops f;
+    open_or_fail("Mixtral-8x7B");
+    cost_flops(&f, &model.weights, &model.shape, 1000);
+    const uint64_t d = 4096, layers = 32, kv = 1024;
+    assert_true(f.attention == layers * (2 * (2 * d * d + 2 * d * kv) + 4 * 32 * 128 * 1000));
+    assert_true(f.router == layers * 2 * d * 8);
+    assert_true(f.experts == layers * 2 * 6 * d * 14336); /* K · 6 · D · F */
+    assert_true(f.other == 2 * d * 32000);
+    assert_true(f.total == f.attention + f.router + f.experts + f.other);
+    open_or_fail("gpt-oss-20b"); /* biases and sinks are no products; every other layer sees 128 positions */
+    cost_flops(&f, &model.weights, &model.shape, 1000);
+    assert_true(f.attention == 24 * 2 * (2 * 2880 * 4096 + 2 * 2880 * 512) + 4 * 64 * 64 * 12 * (1000 + 128));
+    assert_true(f.experts == (uint64_t)24 * 4 * 6 * 2880 * 2880);
+    open_or_fail("DeepSeek-V3"); /* MLA: queries and keys of 128 + 64, values of 128 */
+    CostFlops none;
+    cost_flops(&none, &model.weights, &model.shape, 0);
+    cost_flops(&f, &model.weights, &model.shape, 10);
+    assert_true(none.attention == 2 * model.parameters.attention);
+    assert_true(f.attention - none.attention == 61 * 10 * 2 * 128 * (192 + 128));
+    assert_true(f.experts == 2 * (model.parameters.experts_active + model.parameters.shared_experts + model.parameters.dense_ffn));
+    assert_true(f.router == 58 * 2 * 7168 * 256);
+    open_or_fail("Switch-base-8"); /* 12 + 12 self attentions and 12 over the encoder; a tied head is still a product */
+    cost_flops(&none, &model.weights, &model.shape, 0);
+    cost_flops(&f, &model.weights, &model.shape, 7);
+    assert_true(none.attention == 2 * (model.parameters.attention - 2 * 32 * 12));
+    assert_true(f.attention - none.attention == 36 * 4 * 12 * 64 * 7);
+    assert_true(f.other == 2 * 768 * 32128);
+}
+
+/* All choices of 2 of 4 experts by 3 tokens, one by one: the mean size of the union. */
+static void the_expected_union_is_the_mean_over_all_choices(void **state) {
+    (void)state;
+    static const unsigned pairs[6] = {3, 5, 9, 6, 10, 12}; /* masks */
+    double sum = 0;
+    for (size_t a = 0; a < 6; a++) {
+        for (size_t b = 0; b < 6; b++) {
+            for (size_t c = 0; c < 6; c++) sum += __builtin_popcount(pairs[a] | pairs[b] | pairs[c]);
+        }
+    }
+    const double tolerance = 8 * 2.3e-16 * 4; /* a power, a division, two roundings of numbers up to 4 */
+    assert_true(fabs(cost_expected_experts(4, 2, 3) - sum / 216) <= tolerance);
+    assert_true(fabs(cost_expected_experts(8, 2, 1) - 2) <= tolerance * 2);
+    assert_true(cost_expected_experts(8, 2, 0) == 0);
+    assert_true(cost_expected_experts(8, 8, 3) == 8);
+    assert_true(cost_expected_experts(0, 0, 3) == 0);
+}
+
+static void a_batch_touches_what_it_hits(void **state) {
+    (void)state;
+    without_json_skip();
+    static const char *const names[] = {"Mixtral-8x7B", "OLMoE-1B-7B", "Qwen3-30B-A3B", "DeepSeek-V3", "gpt-oss-20b", "Switch-base-8"};
+    const CostType *f32 = cost_type_find("f32");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        open_or_fail(names[i]);
+        const CostParameters *p = &model.parameters;
+        const CostShape *s = &model.shape;
+        const uint64_t rows = s->tied ? p->embedding : s->model_dim;
+        assert_true(cost_bytes_touched(p, s, 0, f32) == 0);
+        assert_true(cost_bytes_touched(p, s, 1, f32) == 4 * (p->active_without_embedding + rows)); /* exactly K */
+        uint64_t before = 0;
+        for (size_t tokens = 1; tokens <= 4096; tokens *= 2) {
+            const uint64_t touched = cost_bytes_touched(p, s, tokens, f32);
+            assert_true(touched > before || tokens > 256);
+            assert_true(touched >= before && touched <= cost_bytes(p->total, f32));
+            before = touched;
+        }
+        assert_true(cost_bytes_touched(p, s, COST_TOKENS_MOST, f32) == 4 * p->total); /* every expert, every row */
+    }
+    open_or_fail("Mixtral-8x7B");
+    const double experts = 8 * (1 - pow(0.75, 5));
+    const uint64_t expected = model.parameters.active_without_embedding - model.parameters.experts_active + 5 * 4096 +
+                              (uint64_t)llround(experts * (double)(model.parameters.experts / 8));
+    assert_true(cost_bytes_touched(&model.parameters, &model.shape, 5, cost_type_find("bf16")) == 2 * expected);
+}
+
+static void the_kv_cache_keeps_what_is_seen(void **state) {
+    (void)state;
+    without_json_skip();
+    const CostType *f16 = cost_type_find("f16");
+    open_or_fail("Mixtral-8x7B");
+    assert_true(cost_kv_bytes(&model.shape, 4096, f16) == (uint64_t)2 * 2 * 8 * 128 * 32 * 4096);
+    open_or_fail("gpt-oss-20b");
+    assert_true(cost_kv_bytes(&model.shape, 100, f16) == 2 * 2 * 8 * 64 * 24 * 100);
+    assert_true(cost_kv_bytes(&model.shape, 1000, f16) == 2 * 2 * 8 * 64 * 12 * (1000 + 128));
+    open_or_fail("DeepSeek-V3");
+    assert_true(cost_kv_bytes(&model.shape, 1000, f16) == 2 * (512 + 64) * 61 * 1000);
+    open_or_fail("Switch-base-8");
+    assert_true(cost_kv_bytes(&model.shape, 10, f16) == 2 * 2 * 768 * 12 * (10 + 10));
+}
+
+/* Rounded to a whole width, a twin is off by half a column at most. */
+static void dense_twins_are_as_large(void **state) {
+    (void)state;
+    without_json_skip();
+    static const char *const names[] = {"Mixtral-8x7B", "DeepSeek-V3", "Switch-base-8", "Llama-2-7B"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        open_or_fail(names[i]);
+        const uint64_t targets[2] = {model.parameters.active, model.parameters.total};
+        const size_t matrices = model.shape.encoder_layers > 0 ? 2 : 3;
+        const uint64_t column = (uint64_t)matrices * model.shape.model_dim * model.shape.layers;
+        for (size_t t = 0; t < 2; t++) {
+            CostTwin twin;
+            cost_dense_twin(&twin, &model, targets[t], 0);
+            const uint64_t total = twin.parameters.total;
+            assert_true((total > targets[t] ? total - targets[t] : targets[t] - total) <= column / 2);
+            assert_true(twin.flops.experts == 2 * column * twin.hidden_dim);
+            assert_int_equal(twin.parameters.router, 0);
+        }
+    }
+    CostTwin twin;
+    cost_dense_twin(&twin, &model, 5, 0); /* less than the attention alone */
+    assert_int_equal(twin.hidden_dim, 0);
+    open_or_fail("Llama-2-7B");
+    cost_dense_twin(&twin, &model, model.parameters.total, 0);
+    assert_int_equal(twin.hidden_dim, 11008); /* a dense model is its own twin */
+}
+
+/* ---- bounds ---- */
+
+static void nothing_overflows_at_the_bounds(void **state) {
+    (void)state;
+    static CostShape s;
+    s = (CostShape){.vocab = COST_VOCAB_MOST,
+                    .model_dim = COST_WIDTH_MOST,
+                    .layers = COST_LAYERS_MOST,
+                    .experts = COST_EXPERTS_MOST,
+                    .top_k = COST_EXPERTS_MOST,
+                    .attention = {.heads = COST_WIDTH_MOST,
+                                  .kv_heads = COST_WIDTH_MOST,
+                                  .head_dim = 1,
+                                  .qkv_bias = true,
+                                  .out_bias = true,
+                                  .sinks = true,
+                                  .norm_width = 2 * COST_WIDTH_MOST},
+                    .expert = {3, COST_WIDTH_MOST, true},
+                    .shared = {3, COST_WIDTH_MOST, true},
+                    .shared_gate = true,
+                    .router_bias = true,
+                    .norm_parameters = 2 * COST_WIDTH_MOST,
+                    .output_bias = true};
+    for (size_t l = 0; l < s.layers; l++) s.sparse[l] = true;
+    Fault f = {""};
+    if (cost_shape_check(&s, &f) != STATUS_OK) fail_msg("%s", f.text);
+    CostParameters p;
+    CostWeights w;
+    CostFlops flops;
+    cost_parameters(&p, &s);
+    cost_weights(&w, &s);
+    cost_flops(&flops, &w, &s, COST_TOKENS_MOST);
+    typedef unsigned __int128 Wide;
+    const Wide d = COST_WIDTH_MOST, experts = (Wide)COST_LAYERS_MOST * COST_EXPERTS_MOST * (3 * d * d + 3 * d);
+    const Wide sum = (Wide)p.embedding + p.attention + p.router + p.experts + p.shared_experts + p.dense_ffn + p.norms + p.output;
+    assert_true(p.experts == experts && p.total == sum);
+    assert_true((Wide)cost_bytes(p.total, cost_type_find("f32")) == 4 * sum);
+    assert_true((Wide)flops.experts == 2 * (experts - (Wide)COST_LAYERS_MOST * COST_EXPERTS_MOST * 3 * d + COST_LAYERS_MOST * (3 * d * d + d)));
+    assert_true((Wide)flops.total == (Wide)flops.attention + flops.router + flops.experts + flops.other);
+    assert_true((Wide)cost_kv_bytes(&s, COST_TOKENS_MOST, cost_type_find("f32")) == (Wide)4 * 2 * d * COST_TOKENS_MOST * COST_LAYERS_MOST);
+    s.model_dim++;
+    assert_int_equal(cost_shape_check(&s, &f), STATUS_FAIL);
+    assert_non_null(strstr(f.text, "model width"));
+}
+
+/* ---- what a file says ---- */
+
+#define TINY "\"vocab_size\":10,\"hidden_size\":8,\"num_hidden_layers\":2,\"num_attention_heads\":2,\"num_key_value_heads\":1,\"intermediate_size\":5"
+#define MIXTRAL "{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1,\"num_local_experts\":3"
+
+static void every_spelling_is_read(void **state) {
+    (void)state;
+    without_json_skip();
+    static const char *const same[] = {
+        MIXTRAL "}",
+        "{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1,\"num_experts\":3}",
+        MIXTRAL ",\"rope_theta\":1e6}",
+        MIXTRAL ",\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":1e6}}",
+        MIXTRAL ",\"head_dim\":null,\"sliding_window\":null,\"tie_word_embeddings\":false}",
+        MIXTRAL ",\"num_local_experts\":3.0,\"vocab_size\":1e1}",
+        "{\"num_local_experts\":77,"
+        "\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1,\"num_local_experts\":3}", /* the last of a name */
+        "{\"text_config\":" MIXTRAL "},\"model_type\":\"sees\",\"vocab_size\":99}",
+        "\xef\xbb\xbf " MIXTRAL "}\n\n",
+    };
+    CostParameters first = {0};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        parse_or_fail(same[i]);
+        if (i == 0) first = model.parameters;
+        if (memcmp(&first, &model.parameters, sizeof first) != 0) fail_msg("other counts for %s", same[i]);
+        assert_true(model.rope_base == (i == 2 || i == 3 ? 1e6 : 0));
+    }
+    assert_true(first.total == 2 * 80 + 2 * (2 * 64 + 2 * 32) + 2 * 24 + 2 * 3 * 3 * 40 + 5 * 8);
+}
+
+static void refused(const char *json, const char *const *pieces) {
+    Fault f = {""};
+    assert_int_equal(cost_from_config(&model, json, strlen(json), "config.json", &f), STATUS_FAIL);
+    if (strchr(f.text, '\n') != NULL || strstr(f.text, "config.json: ") != f.text) fail_msg("%s", f.text);
+    for (; *pieces != NULL; pieces++) {
+        if (strstr(f.text, *pieces) == NULL) fail_msg("\"%s\" is not in: %s\nof %s", *pieces, f.text, json);
+    }
+}
+#define PIECES(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void bad_configurations_are_named(void **state) {
+    (void)state;
+    without_json_skip();
+    refused("", PIECES("expected JSON", "line 1"));
+    refused("{\n\"a\": 1,\n}", PIECES("line 3"));
+    refused("[1]", PIECES("expected a JSON object"));
+    refused("{} {}", PIECES("more after its end"));
+    refused("{\"vocab_size\":1}", PIECES("model_type"));
+    refused("{\"model_type\":\"mamba\"}", PIECES("mamba", "known are", "mixtral", "deepseek_v3", "qwen3"));
+    refused("{\"model_type\":\"\"}", PIECES("not known"));
+    refused("{\"model_type\":\"llama4_text llama4\"}", PIECES("not known"));
+    refused("{\"model_type\":7}", PIECES("model_type"));
+    refused("{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1}",
+            PIECES("num_local_experts is missing", "these are read", "vocab_size", "num_experts_per_tok"));
+    refused(MIXTRAL ",\"vocab_size\":null}", PIECES("vocab_size is missing"));
+    refused(MIXTRAL ",\"vocab_size\":-1}", PIECES("vocab_size: expected a whole number from 1 to", "found -1"));
+    refused(MIXTRAL ",\"vocab_size\":0}", PIECES("found 0"));
+    refused(MIXTRAL ",\"vocab_size\":3.5}", PIECES("found 3.5"));
+    refused(MIXTRAL ",\"vocab_size\":1e999}", PIECES("vocab_size"));
+    refused(MIXTRAL ",\"vocab_size\":99999999999999999999999}", PIECES("found 1e+23"));
+    refused(MIXTRAL ",\"vocab_size\":\"10\"}", PIECES("found \"10\""));
+    refused(MIXTRAL ",\"vocab_size\":[10]}", PIECES("found a list"));
+    refused(MIXTRAL ",\"hidden_size\":262145}", PIECES("hidden_size: expected a whole number from 1 to 262144"));
+    refused(MIXTRAL ",\"num_hidden_layers\":1025}", PIECES("num_hidden_layers", "1024"));
+    refused(MIXTRAL ",\"num_local_experts\":16385}", PIECES("num_local_experts"));
+    refused(MIXTRAL ",\"num_experts_per_tok\":4}", PIECES("experts per token: expected 0 to 3, found 4"));
+    refused(MIXTRAL ",\"num_attention_heads\":262144,\"head_dim\":2}", PIECES("heads times", "524288"));
+    refused(MIXTRAL ",\"num_attention_heads\":9}", PIECES("head's width", "found 0"));
+    refused(MIXTRAL ",\"tie_word_embeddings\":1}", PIECES("tie_word_embeddings: expected true or false, found 1"));
+    refused(MIXTRAL ",\"per_layer_config\":{}}", PIECES("per_layer_config"));
+    refused("{\"model_type\":\"qwen3_moe\"," TINY
+            ",\"moe_intermediate_size\":3,\"num_experts\":2,\"num_experts_per_tok\":1,\"mlp_only_layers\":[\"0\"]}",
+            PIECES("mlp_only_layers: expected whole numbers, found \"0\""));
+    refused("{\"model_type\":\"qwen3_moe\"," TINY
+            ",\"moe_intermediate_size\":3,\"num_experts\":2,\"num_experts_per_tok\":1,\"decoder_sparse_step\":0}",
+            PIECES("decoder_sparse_step", "from 1"));
+    refused("{\"model_type\":\"gpt_oss\"," TINY ",\"num_local_experts\":2,\"num_experts_per_tok\":1,\"layer_types\":[\"full_attention\"]}",
+            PIECES("layer_types: expected 2 names", "found 1"));
+    refused("{\"model_type\":\"gpt_oss\"," TINY
+            ",\"num_local_experts\":2,\"num_experts_per_tok\":1,\"layer_types\":[\"full_attention\",\"linear_attention\"]}",
+            PIECES("layer_types", "\"linear_attention\""));
+    refused("{\"model_type\":\"deepseek_v3\"," TINY
+            ",\"num_local_experts\":2,\"num_experts_per_tok\":1,\"moe_intermediate_size\":262144,\"n_shared_experts\":16384,"
+            "\"q_lora_rank\":null,\"kv_lora_rank\":2,\"qk_nope_head_dim\":2,\"qk_rope_head_dim\":2,\"v_head_dim\":2}",
+            PIECES("n_shared_experts times moe_intermediate_size"));
+    refused("{\"model_type\":\"t5\",\"vocab_size\":9,\"d_model\":4,\"num_heads\":1,\"d_kv\":4,\"d_ff\":3,\"num_layers\":1024}",
+            PIECES("1024 together, found 2048"));
+    char deep[3000];
+    memset(deep, '[', sizeof deep - 1);
+    deep[sizeof deep - 1] = '\0';
+    refused(deep, PIECES("expected JSON"));
+}
+
+static void windows_are_where_a_family_has_them(void **state) {
+    (void)state;
+    without_json_skip();
+    parse_or_fail(MIXTRAL ",\"sliding_window\":6}");
+    assert_true(model.shape.window[0] == 6 && model.shape.window[1] == 6);
+    parse_or_fail("{\"model_type\":\"qwen2\"," TINY ",\"use_sliding_window\":true,\"sliding_window\":6,\"max_window_layers\":1}");
+    assert_true(model.shape.window[0] == 0 && model.shape.window[1] == 6);
+    parse_or_fail("{\"model_type\":\"qwen2\"," TINY ",\"sliding_window\":6,\"max_window_layers\":1}");
+    assert_true(model.shape.window[1] == 0);
+    parse_or_fail("{\"model_type\":\"gpt_oss\"," TINY
+                  ",\"num_local_experts\":2,\"num_experts_per_tok\":1,\"layer_types\":[\"full_attention\",\"sliding_attention\"]}");
+    assert_true(model.shape.window[0] == 0 && model.shape.window[1] == 128);
+    parse_or_fail("{\"model_type\":\"llama4_text\"," TINY
+                  ",\"intermediate_size_mlp\":3,\"num_local_experts\":2,\"num_experts_per_tok\":1,\"no_rope_layers\":[0,1]}");
+    assert_true(model.shape.window[0] == 0 && model.shape.window[1] == 8192);
+}
+
+/* ---- GGUF ---- */
+
+/* A model file of the engine's: the tensors' count is the parameter table's. */
+static void a_gguf_counts_its_tensors(void **state) {
+    (void)state;
+    static const char *const files[] = {"tests/golden/mixtral_0.gguf", "tests/golden/mixtral_1.gguf", "data/model.gguf"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        static Model loaded;
+        Gguf g;
+        Fault f = {""};
+        if (gguf_open(&g, files[i], &f) != STATUS_OK || model_load(&loaded, &g, &f) != STATUS_OK) fail_msg("%s", f.text);
+        const ModelConfig *c = &loaded.config;
+        open_or_fail(files[i]);
+        assert_true(model.parameters.total == loaded.params.scalars);
+        CostShape s = {.vocab = c->vocab,
+                       .model_dim = c->model_dim,
+                       .layers = c->layers,
+                       .attention = {.heads = c->heads, .kv_heads = c->kv_heads, .head_dim = c->head_dim},
+                       .expert = {3, c->moe.expert_dim, false},
+                       .experts = c->moe.experts,
+                       .top_k = c->moe.top_k,
+                       .norm_parameters = c->model_dim,
+                       .tied = c->tied};
+        for (size_t l = 0; l < c->layers; l++) s.sparse[l] = true;
+        CostParameters p;
+        CostWeights w;
+        cost_parameters(&p, &s);
+        cost_weights(&w, &s);
+        assert_memory_equal(&p, &model.parameters, sizeof p);
+        assert_memory_equal(&w, &model.weights, sizeof w);
+        assert_true(cost_kv_bytes(&s, 10, &cost_types[0]) == cost_kv_bytes(&model.shape, 10, &cost_types[0]));
+        assert_true(model.stored_bytes > 0);
+        model_free(&loaded);
+        gguf_close(&g);
+    }
+}
+
+static real zeros[4096];
+static void put(GgufWriter *w, const char *name, size_t a, size_t b, size_t c) {
+    const size_t ne[3] = {a, b, c};
+    gguf_put_real(w, name, GGUF_TENSOR_F32, ne, c > 0 ? 3 : b > 0 ? 2 : 1, zeros);
+}
+
+/* A tiny DeepSeek-V3 as its GGUF names things: one dense layer, one sparse. `experts` is what the key says; `odd` a tensor of a kind that is not known. */
+static const char *write_deepseek(uint32_t experts, const char *odd) {
+    static char path[64] = "";
+    const size_t d = 8, latent = 4, heads = 2, nope = 4, rope = 2, value = 3, ranks = 5;
+    GgufWriter *w = gguf_writer_new();
+    gguf_put_string(w, "general.architecture", "deepseek2", 9);
+    const struct {
+        const char *key;
+        uint32_t value;
+    } keys[] = {{"block_count", 2},
+                {"attention.head_count", 2},
+                {"attention.head_count_kv", 1},
+                {"attention.key_length", 6},
+                {"attention.value_length", 4},
+                {"attention.key_length_mla", 6},
+                {"attention.value_length_mla", 3},
+                {"attention.kv_lora_rank", 4},
+                {"rope.dimension_count", 2},
+                {"expert_used_count", 2}};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char key[96];
+        snprintf(key, sizeof key, "deepseek2.%s", keys[i].key);
+        gguf_put_u32(w, key, keys[i].value);
+    }
+    gguf_put_u32(w, "deepseek2.expert_count", experts);
+    put(w, "token_embd.weight", d, 11, 0), put(w, "output_norm.weight", d, 0, 0), put(w, "output.weight", d, 11, 0),
+        put(w, "rope_freqs.weight", 7, 0, 0);
+    for (int layer = 0; layer < 2; layer++) {
+        const struct {
+            const char *name;
+            size_t a, b, c;
+        } parts[] = {
+            {"attn_norm.weight", d, 0, 0},
+            {"ffn_norm.weight", d, 0, 0},
+            {"attn_q_a.weight", d, ranks, 0},
+            {"attn_q_a_norm.weight", ranks, 0, 0},
+            {"attn_q_b.weight", ranks, heads * (nope + rope), 0},
+            {"attn_kv_a_mqa.weight", d, latent + rope, 0},
+            {"attn_kv_a_norm.weight", latent, 0, 0},
+            {"attn_kv_b.weight", latent, heads * (nope + value), 0},
+            {"attn_output.weight", heads * value, d, 0},
+            {layer == 0 ? "ffn_gate.weight" : "ffn_gate_shexp.weight", d, 6, 0},
+            {layer == 0 ? "ffn_up.weight" : "ffn_up_shexp.weight", d, 6, 0},
+            {layer == 0 ? "ffn_down.weight" : "ffn_down_shexp.weight", 6, d, 0},
+            {"ffn_gate_inp.weight", d, 4, 0},
+            {"exp_probs_b.bias", 4, 0, 0},
+            {"ffn_gate_exps.weight", d, 3, 4},
+            {"ffn_up_exps.weight", d, 3, 4},
+            {"ffn_down_exps.weight", 3, d, 4},
+        };
+        for (size_t i = 0; i < (layer == 0 ? 12 : sizeof parts / sizeof *parts); i++) {
+            char name[96];
+            snprintf(name, sizeof name, "blk.%d.%s", layer, parts[i].name);
+            put(w, name, parts[i].a, parts[i].b, parts[i].c);
+        }
+    }
+    if (odd != NULL) put(w, odd, d, 0, 0);
+    snprintf(path, sizeof path, "/tmp/test_cost_%ld.gguf", (long)getpid());
+    Fault f = {""};
+    if (gguf_writer_save(w, path, &f) != STATUS_OK) fail_msg("%s", f.text);
+    gguf_writer_free(w);
+    return path;
+}
+
+static void a_gguf_of_another_family(void **state) {
+    (void)state;
+    without_json_skip();
+    const char *path = write_deepseek(4, NULL);
+    parse_or_fail("{\"model_type\":\"deepseek_v3\",\"vocab_size\":11,\"hidden_size\":8,\"num_hidden_layers\":2,\"num_attention_heads\":2,"
+                  "\"intermediate_size\":6,"
+                  "\"moe_intermediate_size\":3,\"n_routed_experts\":4,\"n_shared_experts\":2,\"num_experts_per_tok\":2,\"first_k_dense_replace\":1,"
+                  "\"q_lora_rank\":5,"
+                  "\"kv_lora_rank\":4,\"qk_nope_head_dim\":4,\"qk_rope_head_dim\":2,\"v_head_dim\":3}");
+    const CostParameters p = model.parameters;
+    CostFlops expected, found;
+    cost_flops(&expected, &model.weights, &model.shape, 9);
+    const uint64_t kv = cost_kv_bytes(&model.shape, 9, &cost_types[0]), touched = cost_bytes_touched(&p, &model.shape, 3, &cost_types[0]);
+    open_or_fail(path);
+    cost_flops(&found, &model.weights, &model.shape, 9);
+    assert_memory_equal(&p, &model.parameters, sizeof p);
+    assert_memory_equal(&expected, &found, sizeof found);
+    assert_true(kv == cost_kv_bytes(&model.shape, 9, &cost_types[0]));
+    assert_true(touched == cost_bytes_touched(&model.parameters, &model.shape, 3, &cost_types[0]));
+    unlink(path);
+}
+
+static void bad_files_are_named(void **state) {
+    (void)state;
+    Fault f = {""};
+    const char *path = write_deepseek(5, NULL);
+    assert_int_equal(cost_open(&model, path, &f), STATUS_FAIL);
+    if (strstr(f.text, "_exps.weight: expected 5 experts") == NULL || strstr(f.text, "found 4") == NULL) fail_msg("%s", f.text);
+    path = write_deepseek(4, "blk.0.ssm_in.weight");
+    assert_int_equal(cost_open(&model, path, &f), STATUS_FAIL);
+    assert_non_null(strstr(f.text, "blk.0.ssm_in.weight"));
+    unlink(path);
+    assert_int_equal(cost_open(&model, "no-such-model", &f), STATUS_FAIL);
+    assert_non_null(strstr(f.text, "Mixtral-8x7B"));
+    assert_int_equal(cost_open(&model, "/no/such/file.json", &f), STATUS_FAIL);
+    assert_non_null(strstr(f.text, "/no/such/file.json"));
+    assert_int_equal(cost_open(&model, "src", &f), STATUS_FAIL); /* a folder without a configuration */
+    assert_non_null(strstr(f.text, "src/config.json"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_equal_those_of_transformers),
+        cmocka_unit_test(published_models_have_their_figures),
+        cmocka_unit_test(the_dense_ffn_of_a_7b_model),
+        cmocka_unit_test(flops_follow_the_formulas),
+        cmocka_unit_test(the_expected_union_is_the_mean_over_all_choices),
+        cmocka_unit_test(a_batch_touches_what_it_hits),
+        cmocka_unit_test(the_kv_cache_keeps_what_is_seen),
+        cmocka_unit_test(dense_twins_are_as_large),
+        cmocka_unit_test(nothing_overflows_at_the_bounds),
+        cmocka_unit_test(every_spelling_is_read),
+        cmocka_unit_test(bad_configurations_are_named),
+        cmocka_unit_test(windows_are_where_a_family_has_them),
+        cmocka_unit_test(a_gguf_counts_its_tensors),
+        cmocka_unit_test(a_gguf_of_another_family),
+        cmocka_unit_test(bad_files_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
