@@ -19,12 +19,12 @@ static void name_of(char *out, size_t out_bytes, const char *path) {
     if (slash != NULL && slash != copy && strcmp(slash, "/config.json") == 0) {
         *slash = '\0';
         slash = strrchr(copy, '/');
-        snprintf(out, out_bytes, "%s", slash == NULL ? copy : slash + 1);
+        snprintf(out, out_bytes, "%.*s", (int)out_bytes - 1, slash == NULL ? copy : slash + 1);
         return;
     }
     char *name = slash == NULL ? copy : slash + 1, *dot = strrchr(name, '.');
     if (dot != NULL && (strcmp(dot, ".json") == 0 || strcmp(dot, ".gguf") == 0)) *dot = '\0';
-    snprintf(out, out_bytes, "%s", name);
+    snprintf(out, out_bytes, "%.*s", (int)out_bytes - 1, name);
 }
 
 static bool is_gguf(const char *path) {
