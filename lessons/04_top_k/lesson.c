@@ -195,6 +195,7 @@ int main(void) {
     const real apart[E] = {-300, -200, 0, -400, -400, -400};
     real apart_p[E];
     softmax_forward(apart_p, apart, 1, E);
+    show_matrix("logits", apart, 1, E);
     show_matrix("p", apart_p, 1, E);
     compare("the second choice", &(Order){"", apart_p, apart_p, share}, &(Order){"", apart, apart, softmax_of_chosen}, K);
 

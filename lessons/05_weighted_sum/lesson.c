@@ -100,8 +100,8 @@ static Meetings meet(const Trace *a, const Trace *b, bool tell) {
                 m.compared++;
                 m.other_first += in_a[0] != in_b[0];
                 if (same_set(in_a, in_b, k) || m.other++ > 0 || !tell) continue;
-                printf("measured: \"%s\", layer %zu: first and last choice %d, %d in A; %d, %d in B\n", a->token_text[i], n, in_a[0], in_a[k - 1],
-                       in_b[0], in_b[k - 1]);
+                printf("measured: token %zu of A is token %zu of B; in layer %zu it meets experts %d, %d in A and %d, %d in B\n", i, j, n, in_a[0],
+                       in_a[k - 1], in_b[0], in_b[k - 1]);
             }
         }
     }
