@@ -104,6 +104,27 @@ fi
 check 'route --trace' 0 '' '' -- route --model "$tiny" --text "$text" --trace "$work/trace.gguf" --detail large
 check 'info reads the trace' 0 'ffn_moe_topk-1' '' -- info "$work/trace.gguf"
 
+# Costs: a published model by name, a configuration, a GGUF. Without cJSON only the GGUF is read, and the message says what to install.
+check 'cost of a GGUF' 0 '"architecture":"llama"' '' -- cost "$tiny" --json --batch 4 --context 9
+same 'cost --json has no more than was asked for' "$("$moe" cost "$tiny" --json | grep -c 'touched_per_batch\|kv_cache')" 0
+parameters=$("$moe" info "$tiny" | sed -n '1s/.* of \([0-9]*\) values/\1/p')
+same 'cost counts the parameters of the file' "$("$moe" cost "$tiny" --json | sed -n 's/.*"total":\([0-9]*\),"active".*/\1/p')" "$parameters"
+check 'cost of a name that is not known' 1 '' 'found no such file or name' -- cost wombat
+check 'cost of a file that is not there' 1 '' "$work/none.json" -- cost "$work/none.json"
+check 'cost --batch 0' 2 '' '--batch: expected' -- cost "$tiny" --batch 0
+if "$moe" cost Mixtral-8x7B 2>&1 | grep -q libcjson; then
+    echo 'SKIP cost of configurations: built without cJSON'
+else
+    check 'cost of a name' 0 '46,702,792,704         12,879,925,248' '' -- cost mixtral-8x7b
+    check 'cost --json' 0 '"experts":45097156608,"experts_active":11274289152,' '' -- cost Mixtral-8x7B --json
+    cp data/models/OLMoE-1B-7B.json "$work/config.json"
+    check 'cost of a folder' 0 '6,919,161,856' '' -- cost "$work"
+    sed '/num_experts"/d' "$work/config.json" >"$work/less.json"
+    check 'cost names a missing field' 1 '' 'num_local_experts (or num_experts n_routed_experts) is missing; for olmoe these are read: vocab_size, hidden_size' -- cost "$work/less.json"
+    check 'cost --svg' 0 '' '' -- cost DeepSeek-V3 --svg "$work/cost.svg"
+    same 'the chart is drawn' "$(head -c 4 "$work/cost.svg") $(tail -1 "$work/cost.svg") $(grep -c '671,026,419,200' "$work/cost.svg")" '<svg </svg> 1'
+fi
+
 say() { "$moe" generate --model "$tiny" --text "$text" -n 20 "$@" 2>/dev/null; }
 same 'same seed, same text' "$(say --seed 5 | cksum)" "$(say --seed 5 | cksum)"
 same 'another seed, another text' "$([ "$(say --seed 5 | cksum)" != "$(say --seed 6 | cksum)" ] && echo yes)" yes

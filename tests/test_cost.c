@@ -263,7 +263,10 @@ static void nothing_overflows_at_the_bounds(void **state) {
     const Wide d = COST_WIDTH_MOST, experts = (Wide)COST_LAYERS_MOST * COST_EXPERTS_MOST * (3 * d * d + 3 * d);
     const Wide sum = (Wide)p.embedding + p.attention + p.router + p.experts + p.shared_experts + p.dense_ffn + p.norms + p.output;
     assert_true(p.experts == experts && p.total == sum);
-    assert_true((Wide)cost_bytes(p.total, cost_type_find("f32")) == 4 * sum);
+    for (size_t i = 0; i < cost_type_count; i++) {
+        const Wide block_bytes = cost_types[i].block_bytes, block_weights = cost_types[i].block_weights;
+        assert_true((Wide)cost_bytes(p.total, &cost_types[i]) == (sum * block_bytes + block_weights - 1) / block_weights);
+    }
     assert_true((Wide)flops.experts == 2 * (experts - (Wide)COST_LAYERS_MOST * COST_EXPERTS_MOST * 3 * d + COST_LAYERS_MOST * (3 * d * d + d)));
     assert_true((Wide)flops.total == (Wide)flops.attention + flops.router + flops.experts + flops.other);
     assert_true((Wide)cost_kv_bytes(&s, COST_TOKENS_MOST, cost_type_find("f32")) == (Wide)4 * 2 * d * COST_TOKENS_MOST * COST_LAYERS_MOST);
@@ -325,7 +328,7 @@ static void bad_configurations_are_named(void **state) {
     refused("{\"model_type\":\"llama4_text llama4\"}", PIECES("not known"));
     refused("{\"model_type\":7}", PIECES("model_type"));
     refused("{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1}",
-            PIECES("num_local_experts is missing", "these are read", "vocab_size", "num_experts_per_tok"));
+            PIECES("num_local_experts (or num_experts n_routed_experts) is missing", "these are read", "vocab_size", "num_experts_per_tok"));
     refused(MIXTRAL ",\"vocab_size\":null}", PIECES("vocab_size is missing"));
     refused(MIXTRAL ",\"vocab_size\":-1}", PIECES("vocab_size: expected a whole number from 1 to", "found -1"));
     refused(MIXTRAL ",\"vocab_size\":0}", PIECES("found 0"));
@@ -508,6 +511,9 @@ static void a_gguf_of_another_family(void **state) {
     assert_memory_equal(&expected, &found, sizeof found);
     assert_true(kv == cost_kv_bytes(&model.shape, 9, &cost_types[0]));
     assert_true(touched == cost_bytes_touched(&model.parameters, &model.shape, 3, &cost_types[0]));
+    open_or_fail(write_deepseek(4, "blk.0.attn_sinks.weight")); /* a vector of 8 is a parameter and no product */
+    cost_flops(&found, &model.weights, &model.shape, 9);
+    assert_true(model.parameters.attention == p.attention + 8 && found.attention == expected.attention);
     unlink(path);
 }
 

@@ -7,7 +7,8 @@
  *   types.c    parameters → bytes, by data type
  *   count.c    a shape → parameters and matrix weights, place by place
  *   spend.c    FLOPs per token, bytes touched by a batch, KV cache, dense twins
- *   json.c     a JSON file → checked numbers (cJSON)            families.c  a Hugging Face config → a shape, one row of a table per family
+ *   json.c     a JSON file → checked numbers (cJSON)            config.c    a Hugging Face config.json → its fields, under any name
+ *   families.c what each family makes of its fields: a shape
  *   tensors.c  a GGUF's tensors → the same counts               open.c      a name or a path → whichever of the two fits
  *
  * The alphabet is moe.h's: D model width, F hidden width of an FFN, E experts, K experts per token, L layers, V vocabulary; H heads of width h,

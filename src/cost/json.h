@@ -18,8 +18,8 @@ bool json_value_is_list(const JsonValue *v);
 bool json_value_whole(const JsonValue *v, double *out); /* a number without a fraction, of either sign, below 2^53 */
 bool json_value_number(const JsonValue *v, double *out);
 bool json_value_flag(const JsonValue *v, bool *out);
-const char *json_value_text(const JsonValue *v);            /* NULL unless a string */
-const JsonValue *json_value_first(const JsonValue *list);   /* walk a list; NULL at its end */
+const char *json_value_text(const JsonValue *v); /* NULL unless a string */
+const JsonValue *json_value_first(const JsonValue *list); /* walk a list; NULL at its end */
 const JsonValue *json_value_next(const JsonValue *item);
 void json_value_say(const JsonValue *v, char *out, size_t out_bytes); /* for a message: 3.5, "text" (cut), null, a list, ... */
 

@@ -1,0 +1,199 @@
+/* config.c: a Hugging Face config.json → a CostModel. Enters: a JSON text from outside. Leaves: counts, or one line that names the field, what was expected
+ * and what was found. The family's function in families.c makes a shape of the fields; count.c counts it. One table says which fields there are, and under
+ * which names they were spelled over time. */
+#include "cost/config.h"
+
+#include <string.h>
+
+typedef enum { NUMBER, FLAG, LIST, TEXT } FieldKind;
+static const struct {
+    const char *names; /* the first is the usual one */
+    FieldKind kind;
+    size_t least, most;
+    bool null_is_none; /* null says "none", not "as if absent" */
+} fields[FIELDS] = {
+    [VOCAB] = {"vocab_size", NUMBER, 1, COST_VOCAB_MOST, false},
+    [WIDTH] = {"hidden_size d_model", NUMBER, 1, COST_WIDTH_MOST, false},
+    [LAYERS] = {"num_hidden_layers num_layers", NUMBER, 1, COST_LAYERS_MOST, false},
+    [HEADS] = {"num_attention_heads num_heads", NUMBER, 1, COST_WIDTH_MOST, false},
+    [KV_HEADS] = {"num_key_value_heads", NUMBER, 1, COST_WIDTH_MOST, true},
+    [HEAD_DIM] = {"head_dim d_kv", NUMBER, 1, COST_WIDTH_MOST, true},
+    [HIDDEN] = {"intermediate_size d_ff", NUMBER, 0, COST_WIDTH_MOST, false},
+    [EXPERT_HIDDEN] = {"moe_intermediate_size", NUMBER, 0, COST_WIDTH_MOST, false},
+    [SHARED_HIDDEN] = {"shared_expert_intermediate_size shared_intermediate_size", NUMBER, 0, COST_WIDTH_MOST, false},
+    [DENSE_HIDDEN] = {"intermediate_size_mlp", NUMBER, 0, COST_WIDTH_MOST, false},
+    [EXPERTS] = {"num_local_experts num_experts n_routed_experts", NUMBER, 0, COST_EXPERTS_MOST, false},
+    [TOP_K] = {"num_experts_per_tok", NUMBER, 0, COST_EXPERTS_MOST, false},
+    [SHARED] = {"n_shared_experts num_shared_experts", NUMBER, 0, COST_EXPERTS_MOST, true},
+    [FIRST_DENSE] = {"first_k_dense_replace", NUMBER, 0, COST_LAYERS_MOST, false},
+    [SPARSE_STEP] = {"decoder_sparse_step", NUMBER, 1, COST_WIDTH_MOST, false},
+    [MLP_ONLY] = {"mlp_only_layers", LIST, 0, 0, false},
+    [MOE_STEP] = {"interleave_moe_layer_step", NUMBER, 1, COST_WIDTH_MOST, false},
+    [MOE_LAYERS] = {"moe_layers", LIST, 0, 0, false},
+    [DECODER_LAYERS] = {"num_decoder_layers", NUMBER, 1, COST_LAYERS_MOST, true},
+    [ENCODER_SPARSE] = {"num_sparse_encoder_layers", NUMBER, 0, COST_LAYERS_MOST, false},
+    [DECODER_SPARSE] = {"num_sparse_decoder_layers", NUMBER, 0, COST_LAYERS_MOST, false},
+    [ENCODER_STEP] = {"encoder_sparse_step", NUMBER, 0, COST_WIDTH_MOST, false},
+    [DECODER_STEP] = {"decoder_sparse_step", NUMBER, 0, COST_WIDTH_MOST, false},
+    [QUERY_RANK] = {"q_lora_rank", NUMBER, 1, COST_WIDTH_MOST, true},
+    [KV_RANK] = {"kv_lora_rank", NUMBER, 1, COST_WIDTH_MOST, false},
+    [NOPE_DIM] = {"qk_nope_head_dim", NUMBER, 0, COST_WIDTH_MOST, false},
+    [ROPE_DIM] = {"qk_rope_head_dim", NUMBER, 0, COST_WIDTH_MOST, false},
+    [VALUE_DIM] = {"v_head_dim", NUMBER, 1, COST_WIDTH_MOST, false},
+    [USE_WINDOW] = {"use_sliding_window", FLAG, 0, 1, false},
+    [WINDOW] = {"sliding_window", NUMBER, 0, SIZE_MAX >> 1, true},
+    [WINDOW_FROM] = {"max_window_layers", NUMBER, 0, SIZE_MAX >> 1, false},
+    [CHUNK] = {"attention_chunk_size", NUMBER, 0, SIZE_MAX >> 1, true},
+    [NO_ROPE] = {"no_rope_layers", LIST, 0, 0, false},
+    [NO_ROPE_STEP] = {"no_rope_layer_interval", NUMBER, 1, COST_WIDTH_MOST, false},
+    [LAYER_TYPES] = {"layer_types", LIST, 0, 0, false},
+    [BUCKETS] = {"relative_attention_num_buckets", NUMBER, 0, COST_WIDTH_MOST, false},
+    [ACTIVATION] = {"feed_forward_proj", TEXT, 0, 0, false},
+    [GATED] = {"is_gated_act", FLAG, 0, 1, false},
+    [TIED] = {"tie_word_embeddings", FLAG, 0, 1, false},
+    [ATTENTION_BIAS] = {"attention_bias", FLAG, 0, 1, false},
+    [QKV_BIAS] = {"qkv_bias", FLAG, 0, 1, false},
+    [FFN_BIAS] = {"mlp_bias", FLAG, 0, 1, false},
+    [HEAD_BIAS] = {"lm_head_bias", FLAG, 0, 1, false},
+    [ROUTER_BIAS] = {"router_bias", FLAG, 0, 1, false},
+};
+
+/* ---- reading ---- */
+
+/* Whether `word` is one of the names between spaces. */
+static bool among(const char *names, const char *word) {
+    const size_t count = strlen(word);
+    for (const char *at = strstr(names, word); at != NULL; at = strstr(at + 1, word)) {
+        if ((at == names || at[-1] == ' ') && (at[count] == ' ' || at[count] == '\0')) return count > 0 && strchr(word, ' ') == NULL;
+    }
+    return false;
+}
+static int first_length(const char *names) { return (int)strcspn(names, " "); }
+
+static const Family *family_find(const char *model_type) {
+    for (size_t i = 0; i < cost_family_count; i++) {
+        if (among(cost_families[i].model_types, model_type)) return &cost_families[i];
+    }
+    return NULL;
+}
+
+static Status unknown_family(const char *model_type, const char *label, Fault *f) {
+    char known[400] = "";
+    for (size_t i = 0, used = 0; i < cost_family_count; i++) {
+        const char *names = cost_families[i].model_types;
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%.*s", i > 0 ? ", " : "", first_length(names), names);
+    }
+    return fault(f, STATUS_FAIL, "%s: model_type: \"%.60s\" is not known here; known are %s", label, model_type, known);
+}
+
+static Status missing_field(const Config *c, FieldId id) {
+    char read[420] = "";
+    size_t used = 0;
+    for (size_t i = 0; i == 0 || c->family->reads[i].id != VOCAB; i++) {
+        const char *names = fields[c->family->reads[i].id].names;
+        if (used < sizeof read) used += (size_t)snprintf(read + used, sizeof read - used, "%s%.*s", i > 0 ? ", " : "", first_length(names), names);
+    }
+    char spellings[100] = "";
+    const char *first = fields[id].names, *others = strchr(first, ' ');
+    snprintf(spellings, sizeof spellings, "%.*s%s%s%s", first_length(first), first, others != NULL ? " (or" : "", others != NULL ? others : "",
+             others != NULL ? ")" : "");
+    return fault(c->f, STATUS_FAIL, "%s: the field %s is missing; for %.*s these are read: %s", c->label, spellings,
+                 first_length(c->family->model_types), c->family->model_types, read);
+}
+
+/* The first of a field's names that the file has. */
+static const JsonValue *find_field(const Config *c, FieldId id, char *name, size_t name_bytes) {
+    const JsonValue *found = NULL;
+    snprintf(name, name_bytes, "%.*s", first_length(fields[id].names), fields[id].names);
+    for (const char *at = fields[id].names; found == NULL && *at != '\0'; at += strspn(at, " ")) {
+        char spelled[64];
+        snprintf(spelled, sizeof spelled, "%.*s", first_length(at), at);
+        at += first_length(at);
+        found = json_value_find(c->object, spelled);
+        if (found != NULL) snprintf(name, name_bytes, "%s", spelled);
+    }
+    return found;
+}
+
+static Status read_field(Config *c, FieldId id, size_t absent) {
+    char name[64], found[64];
+    const JsonValue *v = find_field(c, id, name, sizeof name);
+    c->value[id] = absent;
+    if (v != NULL && json_value_is_null(v) && fields[id].null_is_none) {
+        c->value[id] = NONE;
+        return STATUS_OK;
+    }
+    if (v == NULL || json_value_is_null(v)) return absent == NEEDED ? missing_field(c, id) : STATUS_OK;
+    json_value_say(v, found, sizeof found);
+    double whole = 0;
+    bool flag = false;
+    switch (fields[id].kind) {
+    case NUMBER:
+        if (json_value_whole(v, &whole) && whole >= (double)fields[id].least && whole <= (double)fields[id].most) break;
+        if (fields[id].most > COST_VOCAB_MOST)
+            return fault(c->f, STATUS_FAIL, "%s: %s: expected a whole number, at least %zu, found %s", c->label, name, fields[id].least, found);
+        return fault(c->f, STATUS_FAIL, "%s: %s: expected a whole number from %zu to %zu, found %s", c->label, name, fields[id].least,
+                     fields[id].most, found);
+    case FLAG:
+        if (json_value_flag(v, &flag)) break;
+        return fault(c->f, STATUS_FAIL, "%s: %s: expected true or false, found %s", c->label, name, found);
+    case LIST:
+        if (json_value_is_list(v)) break;
+        return fault(c->f, STATUS_FAIL, "%s: %s: expected a list, found %s", c->label, name, found);
+    case TEXT:
+        if (json_value_text(v) != NULL) break;
+        return fault(c->f, STATUS_FAIL, "%s: %s: expected a text, found %s", c->label, name, found);
+    }
+    c->value[id] = fields[id].kind == FLAG ? flag : (size_t)whole;
+    c->item[id] = v;
+    return STATUS_OK;
+}
+
+static Status read_fields(Config *c) {
+    for (size_t id = 0; id < FIELDS; id++) c->value[id] = NONE;
+    for (size_t i = 0; i == 0 || c->family->reads[i].id != VOCAB; i++) {
+        if (read_field(c, c->family->reads[i].id, c->family->reads[i].absent) != STATUS_OK) return STATUS_FAIL;
+    }
+    return STATUS_OK;
+}
+
+/* rope_theta, as it was; or in rope_parameters, which holds one set or one for each kind of layer. */
+static double rope_base(const JsonValue *object) {
+    double base = 0;
+    const JsonValue *parameters = json_value_find(object, "rope_parameters");
+    if (json_value_number(json_value_find(object, "rope_theta"), &base)) return base;
+    if (json_value_number(json_value_find(parameters, "rope_theta"), &base)) return base;
+    (void)json_value_number(json_value_find(json_value_find(parameters, "full_attention"), "rope_theta"), &base);
+    return base;
+}
+
+static Status read_config(CostModel *m, const JsonValue *root, const char *label, Fault *f) {
+    const JsonValue *text = json_value_find(root, "text_config"); /* of a model that also sees or hears */
+    Config c = {.object = json_value_is_object(text) ? text : root, .label = label, .f = f};
+    const JsonValue *type = json_value_find(c.object, "model_type");
+    const char *model_type = json_value_text(type != NULL ? type : json_value_find(root, "model_type"));
+    if (model_type == NULL) return fault(f, STATUS_FAIL, "%s: the field model_type is missing or not a text: it says which family this is", label);
+    c.family = family_find(model_type);
+    if (c.family == NULL) return unknown_family(model_type, label, f);
+    if (json_value_find(c.object, "per_layer_config") != NULL)
+        return fault(f, STATUS_FAIL, "%s: per_layer_config: layers of different sizes are not counted here", label);
+    snprintf(m->architecture, sizeof m->architecture, "%s", model_type);
+    if (read_fields(&c) != STATUS_OK || c.family->build(&c, &m->shape) != STATUS_OK) return STATUS_FAIL;
+    Fault shape;
+    if (cost_shape_check(&m->shape, &shape) != STATUS_OK) return fault(f, STATUS_FAIL, "%s: %s", label, shape.text);
+    m->rope_base = rope_base(c.object);
+    cost_parameters(&m->parameters, &m->shape);
+    cost_weights(&m->weights, &m->shape);
+    return STATUS_OK;
+}
+
+bool cost_reads_config(void) { return json_is_read(); }
+
+Status cost_from_config(CostModel *m, const char *json, size_t bytes, const char *label, Fault *f) {
+    *m = (CostModel){0};
+    JsonValue *root = NULL;
+    if (json_parse(&root, json, bytes, label, f) != STATUS_OK) return STATUS_FAIL;
+    const Status status = read_config(m, root, label, f);
+    json_release(root);
+    return status;
+}
