@@ -22,8 +22,8 @@ REST := $(filter-out setup clean,$(MAKECMDGOALS))
 .PHONY: setup clean help
 setup: ## install what is missing to build (Debian, Ubuntu); elsewhere name the packages
 	@sh tools/setup.sh
-clean: ## remove everything that was built
-	rm -rf $(BUILD)
+clean: ## remove everything that was built; what you have done of the lessons stays noted
+	@if [ -d $(BUILD) ]; then find $(BUILD) -mindepth 1 -maxdepth 1 ! -name 'lessons.*' -exec rm -rf {} + && { rmdir $(BUILD) 2>/dev/null || :; }; fi
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zN-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile lessons/lessons.mk
 ifneq ($(and $(FIRST),$(REST)),)

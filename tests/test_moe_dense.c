@@ -141,6 +141,42 @@ static void swiglu_by_hand(void **state) {
     assert_near((double)y[1], -10 * 0.73105857863000488, 16 * REAL_EPS);
 }
 
+/* Rows do not know each other: a batch cut anywhere gives the same bits, and a range leaves all other rows alone. */
+static void a_range_is_a_part_of_the_batch(void **state) {
+    (void)state;
+    enum { T = 7, D = 5, F = 6 };
+    const Activation acts[] = {ACT_SWIGLU, ACT_GELU};
+    for (size_t a = 0; a < 2; a++) {
+        const bool gated = acts[a] == ACT_SWIGLU;
+        Rig memory = {0};
+        real *x = guarded_reals(&memory, T * D), *w[3], *whole[4], *part[4]; /* y, gate, up, hidden */
+        fill_normal(&memory.rng, x, T * D, 1);
+        for (size_t i = 0; i < 3; i++) {
+            w[i] = guarded_reals(&memory, F * D);
+            fill_normal(&memory.rng, w[i], F * D, 1);
+        }
+        for (size_t i = 0; i < 4; i++) {
+            whole[i] = guarded_reals(&memory, T * (i == 0 ? D : F));
+            part[i] = guarded_reals(&memory, T * (i == 0 ? D : F));
+        }
+        if (!gated) whole[1] = part[1] = NULL;
+        const FfnWeights weights = {acts[a], D, F, gated ? w[0] : NULL, w[1], w[2]};
+        dense_forward(whole[0], whole[1], whole[2], whole[3], x, &weights, T);
+        dense_rows_forward(part[0], part[1], part[2], part[3], x, &weights, 2, 5);
+        dense_rows_forward(part[0], part[1], part[2], part[3], x, &weights, 6, 6);
+        for (size_t i = 0; i < 4; i++) {
+            const size_t width = i == 0 ? D : F;
+            if (part[i] == NULL) continue;
+            assert_same_reals(part[i] + 2 * width, whole[i] + 2 * width, 3 * width);
+            for (size_t at = 0; at < T * width; at++) assert_int_equal(isnan(part[i][at]) != 0, at < 2 * width || at >= 5 * width);
+        }
+        dense_rows_forward(part[0], part[1], part[2], part[3], x, &weights, 5, T);
+        dense_rows_forward(part[0], part[1], part[2], part[3], x, &weights, 0, 2);
+        assert_same_reals(part[0], whole[0], T * D);
+        rig_free(&memory);
+    }
+}
+
 /* ---- softmax and router ---- */
 
 static void softmax_by_hand_and_at_the_edges(void **state) {
@@ -194,11 +230,17 @@ static void router_with_a_hidden_layer_by_hand(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_are_as_defined),  cmocka_unit_test(products_go_through_the_active_set),
-        cmocka_unit_test(activations_have_names),   cmocka_unit_test(activations_by_hand),
-        cmocka_unit_test(far_inputs_stay_finite),   cmocka_unit_test(a_broken_number_is_not_hidden),
-        cmocka_unit_test(swiglu_by_hand),           cmocka_unit_test(softmax_by_hand_and_at_the_edges),
-        cmocka_unit_test(softmax_backward_by_hand), cmocka_unit_test(router_with_a_hidden_layer_by_hand),
+        cmocka_unit_test(products_are_as_defined),
+        cmocka_unit_test(products_go_through_the_active_set),
+        cmocka_unit_test(activations_have_names),
+        cmocka_unit_test(activations_by_hand),
+        cmocka_unit_test(far_inputs_stay_finite),
+        cmocka_unit_test(a_broken_number_is_not_hidden),
+        cmocka_unit_test(a_range_is_a_part_of_the_batch),
+        cmocka_unit_test(swiglu_by_hand),
+        cmocka_unit_test(softmax_by_hand_and_at_the_edges),
+        cmocka_unit_test(softmax_backward_by_hand),
+        cmocka_unit_test(router_with_a_hidden_layer_by_hand),
     };
     return cmocka_run_group_tests_name("moe dense and router", tests, NULL, NULL);
 }
