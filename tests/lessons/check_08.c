@@ -60,6 +60,14 @@ static bool a_share(const void *p) { return (void)p, experts_are(A_SHARE); }
 static bool whole_numbers(const void *p) { return (void)p, experts_are(WHOLE_NUMBERS); }
 static bool the_missed(const void *p) { return (void)p, experts_are(THE_MISSED); }
 static bool no_experts(const void *p) { return (void)p, experts_are(NOTHING); }
+static bool rounded(const void *p) {
+    (void)p;
+    for (size_t i = 0; i < BATCHES; i++) {
+        const double expected = experts_of(RIGHT, batches[i].experts, batches[i].top_k, batches[i].tokens);
+        if (!(got_experts[i] == floor(got_experts[i]) && fabs(got_experts[i] - expected) <= 1)) return false;
+    }
+    return true;
+}
 /* Right to the seven digits of a float, but not to those of a double. */
 static bool in_float(const void *p) {
     (void)p;
@@ -82,6 +90,7 @@ static const Idea expert_ideas[] = {
     {"That is a share between 0 and 1: the probability that one expert is read. There are E of them.", a_share},
     {"K / E is a division of whole numbers, which C rounds down to 0: make one of them double first.", whole_numbers},
     {"Those are the experts that nobody read; the union is the rest of the E.", the_missed},
+    {"You round to a whole number of experts: an expected number is a mean over many batches and need not be whole.", rounded},
     {"The formula is right; float rounds it too early. Compute in double, with pow and not powf.", in_float},
     {NULL, NULL},
 };
@@ -153,8 +162,8 @@ static const Model models[] = {
 static const struct {
     size_t model, tokens;
     const char *type;
-} passes[] = {{0, 1, "f32"},  {0, 3, "f32"}, {1, 1, "f16"},  {1, 8, "f16"}, {1, 512, "f16"},
-              {1, 8, "q4_0"}, {2, 3, "f16"}, {0, 64, "f16"}, {3, 2, "f32"}};
+} passes[] = {{0, 1, "f32"},   {0, 3, "f32"},  {1, 1, "f16"}, {1, 8, "f16"},  {1, 20, "f16"},
+              {1, 512, "f16"}, {1, 8, "q4_0"}, {2, 3, "f16"}, {0, 64, "f16"}, {3, 2, "f32"}};
 enum { PASSES = sizeof passes / sizeof *passes };
 static uint64_t got_bytes[PASSES];
 
@@ -234,6 +243,14 @@ static bool whole_table(const void *p) { return (void)p, bytes_are(WHOLE_TABLE);
 static bool no_table(const void *p) { return (void)p, bytes_are(NO_TABLE); }
 static bool rows_when_tied(const void *p) { return (void)p, bytes_are(ROWS_WHEN_TIED); }
 static bool more_rows(const void *p) { return (void)p, bytes_are(MORE_ROWS_THAN_V); }
+static bool bytes_in_float(const void *p) {
+    (void)p;
+    for (size_t i = 0; i < PASSES; i++) {
+        const double expected = bytes_of(TRUE_BYTES, i);
+        if (!(fabs((double)got_bytes[i] - expected) <= 8 + 1e-6 * expected)) return false;
+    }
+    return true;
+}
 static const Idea byte_ideas[] = {
     {"Your answer is always 0: is cost_bytes_touched still as it came?", zero},
     {"That is a number of parameters: cost_bytes(parameters, type) turns it into bytes.", parameters},
@@ -248,6 +265,7 @@ static const Idea byte_ideas[] = {
     {"The tokens' rows of the embedding are missing: one row of D numbers for each token.", no_table},
     {"With a tied head the embedding's table is read whole, by the output head: look at s->tied.", rows_when_tied},
     {"You count more rows of the embedding than there are: T tokens read at most V of them.", more_rows},
+    {"The sum is right to the seven digits of a float; compute in double and uint64_t.", bytes_in_float},
     {NULL, NULL},
 };
 
