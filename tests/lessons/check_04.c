@@ -99,11 +99,29 @@ static bool select_all_zero(const void *problem) {
     return s->top_k > 1;
 }
 
+static bool select_beyond(const void *problem) {
+    const Select *s = problem;
+    for (size_t k = 0; k < s->top_k; k++)
+        if (s->got[k] >= (int32_t)s->experts) return true;
+    return false;
+}
+
+/* Nobody beats a first best score of 0, so each place keeps what the search began with. */
+static bool select_nobody_found(const void *problem) {
+    const Select *s = problem;
+    for (size_t k = 0; k < s->top_k; k++)
+        if (s->got[k] != s->got[0] || s->got[k] > 0) return false;
+    return true;
+}
+
+#define BEYOND                                                                                                                                       \
+    { "There is no such expert: E experts are numbered 0 to E - 1. Does your loop stop before E (e < experts)?", select_beyond }
 #define REPEATS                                                                                                                                      \
     { "You chose one expert twice. After an expert is chosen it is out of the race: remember which ones are taken.", select_repeats }
 static const Idea select_ideas[] = {
     {"Every id is 0, as in the unchanged exercise: the choice is still to be written.", select_all_zero},
     {"No id was written.", select_unwritten},
+    BEYOND,
     REPEATS,
     {"You chose the smallest scores: the comparison is turned around.", select_smallest},
     {"Your ids count from 1. Experts are numbered from 0.", select_from_one},
@@ -112,6 +130,7 @@ static const Idea select_ideas[] = {
     {NULL, NULL},
 };
 static const Idea tie_ideas[] = {
+    BEYOND,
     {"With equal scores you prefer the higher index. A tie goes to the lower one, everywhere: a later expert takes the lead only with a score that "
      "is truly "
      "larger (>, not >=).",
@@ -120,13 +139,16 @@ static const Idea tie_ideas[] = {
     {NULL, NULL},
 };
 static const Idea negative_ideas[] = {
+    BEYOND,
     {"Here every score is negative, as logits may be. A search that begins with a best score of 0 finds nobody: begin with the first expert that is "
      "not "
      "taken.",
-     always},
+     select_nobody_found},
+    REPEATS,
     {NULL, NULL},
 };
 static const Idea infinite_ideas[] = {
+    BEYOND,
     {"Here some scores are minus infinity, and they still have their places at the end, the lower index first. Mark who is taken in an array of its "
      "own, "
      "not by a very low score.",
@@ -134,6 +156,7 @@ static const Idea infinite_ideas[] = {
     {NULL, NULL},
 };
 static const Idea nan_ideas[] = {
+    BEYOND,
     {"One score is NaN, as after an overflow. Every comparison with NaN is false, so a NaN that leads is never overtaken. It must sort last: let b "
      "overtake a also where a is NaN and b is not.",
      always},
@@ -145,8 +168,9 @@ static void try_select(const Idea *ideas, const real *scores, size_t experts, si
     s = (Select){.scores = scores, .experts = experts, .top_k = top_k};
     rank(s.expected, scores, experts, top_k, LARGEST);
     s.got = check_room_ids("ids", top_k);
+    const real *guarded = check_copy("scores", scores, experts);
     check_case(ideas, &s, "topk_select, K = %zu of %zu: %s", top_k, experts, name);
-    topk_select(s.got, scores, experts, top_k);
+    topk_select(s.got, guarded, experts, top_k);
     check_ids("ids", s.got, s.expected, NULL, 1, "choice", top_k);
 }
 

@@ -22,7 +22,7 @@ typedef struct {
 /* One wrong idea is one of these switched on; with none it is the contract. */
 typedef struct {
     bool forgets_y, overwrites, unweighted, mean, first_only, choice_rows, slot_weights, token_0_weights, renormalises, drop_is_slot_0,
-        drop_is_row_before, drop_ends_token, unchanged;
+        drop_is_row_before, drop_ends_token, skips_slot_0, unchanged;
 } Wrong;
 
 static double weight_of(const Sum *s, const Wrong *w, size_t t, size_t k, ptrdiff_t slot) {
@@ -48,6 +48,7 @@ static double combined(real *y, const Sum *s, const Wrong *w) {
             for (size_t k = 0; k < (w->first_only ? 1 : K); k++) {
                 ptrdiff_t slot = s->plan->token_slot[t * K + k];
                 if (slot < 0 && w->drop_ends_token) break;
+                if (slot == 0 && w->skips_slot_0) continue;
                 if (slot < 0 && w->drop_is_slot_0) slot = 0;
                 if (slot < 0 && !w->drop_is_row_before) continue;
                 if (w->choice_rows) slot = (ptrdiff_t)(t * K + k);
@@ -78,6 +79,7 @@ static bool first_only(const void *p) { return is(p, (Wrong){.first_only = true}
 static bool choice_rows(const void *p) { return is(p, (Wrong){.choice_rows = true}); }
 static bool slot_weights(const void *p) { return is(p, (Wrong){.slot_weights = true}); }
 static bool token_0_weights(const void *p) { return is(p, (Wrong){.token_0_weights = true}); }
+static bool skips_slot_0(const void *p) { return is(p, (Wrong){.skips_slot_0 = true}); }
 static bool renormalises(const void *p) { return is(p, (Wrong){.renormalises = true}); }
 static bool drop_is_slot_0(const void *p) { return is(p, (Wrong){.drop_is_slot_0 = true}); }
 static bool drop_is_row_before(const void *p) { return is(p, (Wrong){.drop_is_row_before = true}); }
@@ -92,6 +94,7 @@ static const Idea ideas[] = {
     {"Only the first choice arrived. All K choices of a token are in its sum.", first_only},
     {"You took row t * K + k of ys. Rows of ys stand grouped by expert: the row of token t, choice k is token_slot[t * K + k].", choice_rows},
     {"You took the weight of the slot's number. Weights stand by token and choice: weights[t * K + k]; only ys stands by slot.", slot_weights},
+    {"You skip slot 0. It is a slot like any other; only what is below 0 says that a choice was dropped.", skips_slot_0},
     {"Every token used the weights of token 0. Row t of weights begins at weights + t * K.", token_0_weights},
     {NULL, NULL},
 };

@@ -1,0 +1,14 @@
+// says: There is no such expert
+#include "moe/moe.h"
+
+void topk_select(int32_t *ids, const real *scores, size_t experts, size_t top_k) {
+    for (size_t k = 0; k < top_k; k++) {
+        int32_t best = -1;
+        for (size_t e = 0; e <= experts; e++) {
+            bool taken = false;
+            for (size_t i = 0; i < k; i++) taken = taken || ids[i] == (int32_t)e;
+            if (!taken && (best < 0 || scores[e] > scores[best])) best = (int32_t)e;
+        }
+        ids[k] = best;
+    }
+}
