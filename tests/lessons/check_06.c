@@ -1,0 +1,217 @@
+/* check_06.c: the plan against its definition: within the slots of expert e stand the choices that name e, first choices first, in token order. */
+#include "check.h"
+
+#include "moe/moe.h"
+
+enum { MOST = 512 }; /* choices of the largest case */
+
+typedef struct {
+    size_t T, E, K;
+    const int32_t *ids; /* (T,K) */
+    const Plan *plan; /* what the stage under test left behind */
+    bool gaps; /* some ids are -1 */
+    size_t load[16], offsets[17], served;
+    int32_t slot_token[MOST], slot_choice[MOST], token_slot[MOST];
+} Problem;
+
+static const size_t stale = 1; /* what load and filled hold before the call: small, so that even a plan that adds to it stays near its arrays */
+
+/* By definition, expert by expert. by_token: the wrong order, all choices of a token before the next token's. */
+static void lay_out(Problem *p, const int32_t *ids, bool by_token) {
+    const size_t choices = p->T * p->K;
+    size_t slot = 0;
+    for (size_t i = 0; i < choices; i++) p->token_slot[i] = -1;
+    for (size_t e = 0; e < p->E; e++) {
+        p->offsets[e] = slot;
+        for (size_t n = 0; n < choices; n++) {
+            const size_t t = by_token ? n / p->K : n % p->T, k = by_token ? n % p->K : n / p->T, i = t * p->K + k;
+            if (ids[i] != (int32_t)e) continue;
+            p->slot_token[slot] = (int32_t)t;
+            p->slot_choice[slot] = (int32_t)k;
+            p->token_slot[i] = (int32_t)slot++;
+        }
+        p->load[e] = slot - p->offsets[e];
+    }
+    p->offsets[p->E] = p->served = slot;
+}
+
+/* ---- wrong ideas, each a predicate on what the plan holds; it explains nothing where the array is right ---- */
+
+static bool wrong_load(const Problem *p) { return !check_same_sizes(p->plan->load, p->load, p->E); }
+static bool wrong_offsets(const Problem *p) { return !check_same_sizes(p->plan->offsets, p->offsets, p->E + 1); }
+static bool wrong_slots(const Problem *p) { return !check_same_ids(p->plan->token_slot, p->token_slot, p->T * p->K); }
+
+static bool load_is_stale(const void *problem) {
+    const Problem *p = problem;
+    for (size_t e = 0; e < p->E; e++)
+        if (p->plan->load[e] != p->load[e] + stale) return false;
+    return true;
+}
+
+static bool first_choices_only(const void *problem) {
+    const Problem *p = problem;
+    for (size_t e = 0; e < p->E; e++) {
+        size_t first = 0;
+        for (size_t t = 0; t < p->T; t++) first += p->ids[t * p->K] == (int32_t)e;
+        if (p->plan->load[e] != first) return false;
+    }
+    return wrong_load(p);
+}
+
+static bool sum_is_inclusive(const void *problem) {
+    const Problem *p = problem;
+    return wrong_offsets(p) && check_same_sizes(p->plan->offsets, p->offsets + 1, p->E);
+}
+
+static bool slots_are_padded(const void *problem) {
+    const Problem *p = problem;
+    size_t most = 0;
+    bool by_most = true, by_tokens = true;
+    for (size_t e = 0; e < p->E; e++) most = p->load[e] > most ? p->load[e] : most;
+    for (size_t e = 0; e <= p->E; e++) {
+        by_most = by_most && p->plan->offsets[e] == e * most;
+        by_tokens = by_tokens && p->plan->offsets[e] == e * p->T;
+    }
+    return wrong_offsets(p) && (by_most || by_tokens);
+}
+
+static bool load_in_place_of_offsets(const void *problem) {
+    const Problem *p = problem;
+    return wrong_offsets(p) && check_same_sizes(p->plan->offsets, p->load, p->E);
+}
+
+/* the expected slot of each choice, without the begin of its expert, or without its place in there */
+static bool slots_lack(const Problem *p, bool offset, bool rank) {
+    for (size_t i = 0; i < p->T * p->K; i++) {
+        if (p->ids[i] < 0) continue;
+        const size_t begin = p->offsets[p->ids[i]], within = (size_t)p->token_slot[i] - begin;
+        if (p->plan->token_slot[i] != (int32_t)((offset ? 0 : begin) + (rank ? 0 : within))) return false;
+    }
+    return wrong_slots(p);
+}
+static bool slot_lacks_offset(const void *problem) { return slots_lack(problem, true, false); }
+static bool slot_lacks_rank(const void *problem) { return slots_lack(problem, false, true); }
+
+static bool token_by_token(const void *problem) {
+    const Problem *p = problem;
+    static Problem other;
+    other = *p;
+    lay_out(&other, p->ids, true);
+    return wrong_slots(p) && check_same_ids(p->plan->token_slot, other.token_slot, p->T * p->K);
+}
+
+static bool ids_are_read_across(const void *problem) {
+    const Problem *p = problem;
+    static Problem other;
+    int32_t ids[MOST];
+    for (size_t t = 0; t < p->T; t++)
+        for (size_t k = 0; k < p->K; k++) ids[t * p->K + k] = p->ids[k * p->T + t];
+    other = *p;
+    lay_out(&other, ids, false);
+    return wrong_slots(p) && check_same_ids(p->plan->token_slot, other.token_slot, p->T * p->K);
+}
+
+static bool token_slot_is_transposed(const void *problem) {
+    const Problem *p = problem;
+    for (size_t t = 0; t < p->T; t++)
+        for (size_t k = 0; k < p->K; k++)
+            if (p->plan->token_slot[k * p->T + t] != p->token_slot[t * p->K + k]) return false;
+    return wrong_slots(p);
+}
+
+static bool slot_holds_choice_number(const void *problem) {
+    const Problem *p = problem;
+    for (size_t s = 0; s < p->served; s++)
+        if (p->plan->slot_token[s] != p->slot_token[s] * (int32_t)p->K + p->slot_choice[s]) return false;
+    return !check_same_ids(p->plan->slot_token, p->slot_token, p->served);
+}
+
+static bool nothing_was_asked(const void *problem) {
+    const Problem *p = problem;
+    for (size_t e = 0; e < p->E; e++)
+        if (p->plan->load[e] != 0) return false;
+    return wrong_load(p);
+}
+
+static bool empty_choices_are_new(const void *problem) { return ((const Problem *)problem)->gaps; }
+
+static const Idea ideas[] = {
+    {"Your load is 0 everywhere: no choice was counted.", nothing_was_asked},
+    {"Your load is what the array held before, plus the count: set all of load to 0 first (the last batch's numbers are still in it).",
+     load_is_stale},
+    {"You counted only the first choice of each token: load counts all K of them, ids[t*K + k].", first_choices_only},
+    {"Your offsets are one expert late: offsets[e] holds the rows before expert e AND its own. A range begins before its own rows, so "
+     "offsets[0] is 0.",
+     sum_is_inclusive},
+    {"Your offsets give every expert the same number of slots. Here nothing is padded: an expert owns exactly load[e] slots.", slots_are_padded},
+    {"Your offsets are the loads themselves: they must be added up, offsets[e+1] = offsets[e] + load[e].", load_in_place_of_offsets},
+    {"Your token_slot counts within the expert and leaves out where the expert begins: slot = offsets[e] + its place.", slot_lacks_offset},
+    {"All choices of an expert got its first slot: after a slot is given out, the expert's next free slot is one further (filled[e]++).",
+     slot_lacks_rank},
+    {"You went token by token, so that second choices stand before later tokens' first choices. All first choices go first: the loop over k is "
+     "the outer one.",
+     token_by_token},
+    {"You read ids across: choice k of token t is ids[t*K + k], not ids[k*T + t].", ids_are_read_across},
+    {"Your token_slot is written across: choice k of token t belongs at token_slot[t*K + k], not at [k*T + t].", token_slot_is_transposed},
+    {"Your slot_token holds the number of the choice, t*K + k. It should hold the token, t; gather reads row slot_token[s] of x.",
+     slot_holds_choice_number},
+    {"Some choices of this case are empty: their id is -1. They are counted nowhere and get no slot; their token_slot is -1.", empty_choices_are_new},
+    {NULL, NULL},
+};
+
+static void check_plan(const char *name, const int32_t *ids, size_t T, size_t E, size_t K) {
+    static Problem p;
+    static Plan plan;
+    const size_t S = T * K;
+    p = (Problem){.T = T, .E = E, .K = K, .ids = ids, .plan = &plan};
+    for (size_t i = 0; i < S; i++) p.gaps = p.gaps || ids[i] < 0;
+    lay_out(&p, ids, false);
+    plan = (Plan){.tokens = T, .experts = E, .top_k = K, .served = 99, .dropped = 99};
+    plan.offsets = check_room_sizes("offsets", E + 1);
+    plan.load = check_room_sizes("load", E);
+    plan.filled = check_room_sizes("filled", E);
+    plan.slot_token = check_room_ids("slot_token", S);
+    plan.slot_choice = check_room_ids("slot_choice", S);
+    plan.token_slot = check_room_ids("token_slot", S);
+    plan.turns = check_room_ids("turns", 2 * T);
+    for (size_t e = 0; e < E; e++) plan.load[e] = plan.filled[e] = stale;
+    real weights[MOST];
+    for (size_t i = 0; i < S; i++) weights[i] = 1 / (real)K;
+
+    check_case(ideas, &p, "%s: %zu tokens, %zu experts, %zu choices each", name, T, E, K);
+    dispatch_plan(&plan, ids, weights, SERVE_CHOICE_ORDER);
+    check_sizes("load", plan.load, p.load, NULL, 1, "expert", E);
+    check_sizes("offsets", plan.offsets, p.offsets, NULL, 1, "entry", E + 1);
+    check_ids("token_slot", plan.token_slot, p.token_slot, "token", T, "choice", K);
+    check_ids("slot_token", plan.slot_token, p.slot_token, NULL, 1, "slot", p.served);
+    check_ids("slot_choice", plan.slot_choice, p.slot_choice, NULL, 1, "slot", p.served);
+    check_number("served, the slots in use,", (double)plan.served, (double)p.served, 0);
+    check_number("dropped", (double)plan.dropped, 0, 0);
+}
+
+static void check_random(const char *name, size_t T, size_t E, size_t K, uint64_t seed, bool gaps) {
+    int32_t ids[MOST];
+    real scores[16];
+    Rng rng;
+    rng_seed(&rng, seed);
+    for (size_t t = 0; t < T; t++) {
+        for (size_t e = 0; e < E; e++) scores[e] = (real)rng_normal(&rng) + (real)(e == 2); /* expert 2 is a favourite */
+        for (size_t k = 0; k < K; k++) { /* the K best, without the engine's help */
+            size_t best = 0;
+            for (size_t e = 1; e < E; e++) best = scores[e] > scores[best] ? e : best;
+            scores[best] = -1000;
+            ids[t * K + k] = gaps && rng_below(&rng, 4) == 0 ? -1 : (int32_t)best;
+        }
+    }
+    check_plan(name, ids, T, E, K);
+}
+
+void check(void) {
+    check_plan("the lesson's example", (const int32_t[]){2, 0, 0, 3, 2, 3, 0, 2, 2, 0}, 5, 4, 2);
+    check_plan("all tokens on one expert", (const int32_t[]){1, 1, 1, 1}, 4, 3, 1);
+    check_plan("one token", (const int32_t[]){2, 0}, 1, 4, 2);
+    check_random("drawn at random", 40, 8, 2, 6, false);
+    check_random("every expert is chosen", 7, 5, 5, 7, false);
+    check_random("empty choices", 24, 6, 3, 8, true);
+    check_plan("no token at all", (const int32_t[]){0}, 0, 4, 2);
+}
