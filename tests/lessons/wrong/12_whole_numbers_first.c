@@ -1,0 +1,8 @@
+// says: division of whole numbers
+#include "moe/moe.h"
+
+#include <math.h>
+
+size_t capacity_slots(double capacity_factor, size_t tokens, size_t experts, size_t top_k) {
+    return (size_t)ceil(capacity_factor * (double)(tokens * top_k / experts));
+}

