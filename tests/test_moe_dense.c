@@ -220,11 +220,11 @@ static void router_with_a_hidden_layer_by_hand(void **state) {
     assert_same_reals(hidden, (real[]){3, 0}, 2);
     assert_same_reals(logits, (real[]){6, -3}, 2);
     const real d_logits[2] = {1, -2};
-    router_backward(d_x, &(RouterGrads){d_w, d_hidden_w, NULL}, d_hidden, d_logits, hidden, x, &w, 1);
+    router_backward(d_x, &(RouterGrads){.w = d_w, .hidden = d_hidden_w}, d_hidden, d_logits, hidden, x, &w, 1);
     assert_same_reals(d_w, (real[]){3, 0, -6, 0}, 4);
     assert_same_reals(d_hidden_w, (real[]){4, 8, 0, 0}, 4);
     assert_same_reals(d_x, (real[]){14, 14}, 2);
-    router_backward(NULL, &(RouterGrads){d_w, d_hidden_w, NULL}, d_hidden, d_logits, hidden, x, &w, 1); /* d_x may be NULL */
+    router_backward(NULL, &(RouterGrads){.w = d_w, .hidden = d_hidden_w}, d_hidden, d_logits, hidden, x, &w, 1); /* d_x may be NULL */
     assert_same_reals(d_w, (real[]){6, 0, -12, 0}, 4); /* gradients of weights add up */
 }
 
