@@ -121,10 +121,10 @@ static bool select_nobody_found(const void *problem) {
 static const Idea select_ideas[] = {
     {"Every id is 0, as in the unchanged exercise: the choice is still to be written.", select_all_zero},
     {"No id was written.", select_unwritten},
+    {"Your ids count from 1. Experts are numbered from 0.", select_from_one},
     BEYOND,
     REPEATS,
     {"You chose the smallest scores: the comparison is turned around.", select_smallest},
-    {"Your ids count from 1. Experts are numbered from 0.", select_from_one},
     {"The right experts, in the order of their index. They must stand by falling score: place 0 is the token's first choice.", select_by_index},
     {"The right experts, the best one last. They must stand by falling score: place 0 is the token's first choice.", select_rising},
     {NULL, NULL},
@@ -132,8 +132,7 @@ static const Idea select_ideas[] = {
 static const Idea tie_ideas[] = {
     BEYOND,
     {"With equal scores you prefer the higher index. A tie goes to the lower one, everywhere: a later expert takes the lead only with a score that "
-     "is truly "
-     "larger (>, not >=).",
+     "is truly larger (>, not >=).",
      select_late_ties},
     REPEATS,
     {NULL, NULL},
@@ -141,8 +140,7 @@ static const Idea tie_ideas[] = {
 static const Idea negative_ideas[] = {
     BEYOND,
     {"Here every score is negative, as logits may be. A search that begins with a best score of 0 finds nobody: begin with the first expert that is "
-     "not "
-     "taken.",
+     "not taken.",
      select_nobody_found},
     REPEATS,
     {NULL, NULL},
@@ -150,8 +148,7 @@ static const Idea negative_ideas[] = {
 static const Idea infinite_ideas[] = {
     BEYOND,
     {"Here some scores are minus infinity, and they still have their places at the end, the lower index first. Mark who is taken in an array of its "
-     "own, "
-     "not by a very low score.",
+     "own, not by a very low score.",
      always},
     {NULL, NULL},
 };
