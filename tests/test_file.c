@@ -61,7 +61,14 @@ static void round_trip(const ModelConfig *c, GgufTensorType as, const char *arch
     assert_int_equal(name.count, strlen(architecture));
     assert_memory_equal(name.bytes, architecture, name.count);
     assert_int_equal(gguf_tensor(&l.gguf, "output_norm.weight")->type, GGUF_TENSOR_F32); /* an F16 norm aborts llama.cpp */
-    if (c->is_moe[0]) assert_int_equal(gguf_tensor(&l.gguf, "blk.0.ffn_gate_inp.weight")->type, GGUF_TENSOR_F32);
+    if (c->is_moe[0] && c->moe.rule->needs_bias) {
+        assert_true(back->moe.groups == c->moe.groups && back->moe.groups_used == c->moe.groups_used);
+        assert_true(back->moe.routed_scale == c->moe.routed_scale);
+        assert_int_equal(gguf_tensor(&l.gguf, "blk.0.exp_probs_b.bias")->type, GGUF_TENSOR_F32);
+    }
+    if (c->is_moe[0] && c->moe.rule->experts_choose) assert_true(back->moe.take_factor == c->moe.take_factor);
+    if (c->is_moe[0] && c->moe.rule->no_router) assert_null(gguf_tensor(&l.gguf, "blk.0.ffn_gate_inp.weight"));
+    if (c->is_moe[0] && !c->moe.rule->no_router) assert_int_equal(gguf_tensor(&l.gguf, "blk.0.ffn_gate_inp.weight")->type, GGUF_TENSOR_F32);
     loaded_close(&l);
     model_free(&m);
     tokenizer_free(&t);
@@ -114,6 +121,25 @@ static void everything_else_is_ours(void **state) {
     c.dense_hidden = 17;
     c.dense_act = ACT_SILU;
     round_trip(&c, GGUF_TENSOR_F32, "moec");
+}
+
+static void rules_of_another_kind_are_ours(void **state) {
+    (void)state;
+    static const char *const rules[] = {"sigmoid-bias", "expert-choice", "soft", "hash"};
+    for (size_t i = 0; i < 4; i++) {
+        ModelConfig c = tiny_config(tiny_vocab());
+        c.moe.rule = routing_rule_find(rules[i]);
+        c.moe.top_k = c.moe.rule->all_experts ? c.moe.experts : c.moe.rule->fixed_top_k > 0 ? c.moe.rule->fixed_top_k : 2;
+        c.moe.take_factor = 1.75;
+        round_trip(&c, GGUF_TENSOR_F32, "moec");
+    }
+    ModelConfig c = tiny_config(tiny_vocab());
+    c.moe.rule = routing_rule_find("sigmoid-bias");
+    c.moe.experts = 8;
+    c.moe.groups = 4;
+    c.moe.groups_used = 2;
+    c.moe.routed_scale = 2.5;
+    round_trip(&c, GGUF_TENSOR_F16, "moec");
 }
 
 /* ---- files from elsewhere ---- */
@@ -345,9 +371,10 @@ static void experts_used_is_checked(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mixtral_and_llama_come_back),          cmocka_unit_test(everything_else_is_ours),
-        cmocka_unit_test(absent_keys_have_llama_cpps_defaults), cmocka_unit_test(split_experts_are_read),
-        cmocka_unit_test(what_is_not_computed_is_named),        cmocka_unit_test(experts_used_is_checked),
+        cmocka_unit_test(mixtral_and_llama_come_back),    cmocka_unit_test(everything_else_is_ours),
+        cmocka_unit_test(rules_of_another_kind_are_ours), cmocka_unit_test(absent_keys_have_llama_cpps_defaults),
+        cmocka_unit_test(split_experts_are_read),         cmocka_unit_test(what_is_not_computed_is_named),
+        cmocka_unit_test(experts_used_is_checked),
     };
     return cmocka_run_group_tests_name("file", tests, NULL, NULL);
 }

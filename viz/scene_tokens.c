@@ -45,6 +45,7 @@ static void stripes(Stage *s, Box b, size_t token) {
     double sum = 0;
     for (size_t k = 0; k < layer->top_k; k++) sum += layer->weights_norm[token * layer->top_k + k];
     for (size_t k = 0; k < layer->top_k && sum > 0; k++) { /* as long as its weight */
+        if (layer->topk[token * layer->top_k + k] < 0) continue; /* a rule may leave a choice open */
         const double w = b.w * layer->weights_norm[token * layer->top_k + k] / sum;
         stage_rect(s, (Box){x, b.y, fmax(0, w - 1), b.h}, 1.5,
                    style_alpha(expert_color(s, (size_t)layer->topk[token * layer->top_k + k]), s->on[BEAT_CHOOSE]), -1);

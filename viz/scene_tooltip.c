@@ -161,6 +161,7 @@ static void tip_token(Words *o, const DrawTag *tag, const Trace *t, const View *
     words_add(o, "\nin layer %zu: ", (size_t)(layer - t->layer) + 1);
     for (size_t k = 0; k < layer->top_k; k++) {
         const size_t at = token * layer->top_k + k;
+        if (layer->topk[at] < 0) continue; /* a rule may leave a choice open */
         words_add(o, "%sE%d %.2f%s", k ? ", " : "", layer->topk[at], layer->weights_norm[at], layer->dropped[at] ? " dropped" : "");
     }
 }

@@ -181,6 +181,16 @@ static Status generate(const Asked *asked, const Loaded *l, const Input *in, Fau
     return status;
 }
 
+/* Of all commands only this one asks a model for tokens that do not exist yet. */
+static Status check_causal(const ModelConfig *c, Fault *f) {
+    if (model_is_causal(c)) return STATUS_OK;
+    const char *how = c->moe.rule->mixes ? "its experts mix all tokens of a text" : "its experts choose among all tokens of a text";
+    return fault(f, STATUS_FAIL,
+                 "this model cannot generate text: under rule %s %s, so what it says after a token depends on the tokens that come later, which are "
+                 "not written yet; moe route shows what it does with a whole text",
+                 c->moe.rule->name, how);
+}
+
 int cmd_generate(int argc, char **argv) {
     Asked asked = {.length = 100, .count = 1, .sample = {.temperature = 0.8, .top_p = 1, .seed = 1}};
     const Option table[] = {
@@ -209,8 +219,9 @@ int cmd_generate(int argc, char **argv) {
     Loaded loaded;
     status = loaded_open(&loaded, asked.model_path, asked.experts_used, &f);
     if (status != STATUS_OK) return cli_fail(argv[0], status, &f);
-    Input in;
-    status = input_read_some(&in, &loaded, asked.text, asked.tokens, &f);
+    Input in = {0};
+    status = check_causal(&loaded.model.config, &f);
+    if (status == STATUS_OK) status = input_read_some(&in, &loaded, asked.text, asked.tokens, &f);
     if (status == STATUS_OK) status = generate(&asked, &loaded, &in, &f);
     input_free(&in);
     loaded_close(&loaded);

@@ -10,10 +10,10 @@
 
 enum { SHOWN = 5, CHUNK = 256 };
 
-/* logits (count,V). Runs CHUNK tokens at a time, which bounds the activations; with a capacity all tokens must meet in one pass. */
+/* logits (count,V). Runs CHUNK tokens at a time, which bounds the activations; where tokens meet in the experts, all must pass at once. */
 static Status run(real *logits, const Loaded *l, const int32_t *ids, size_t count, Fault *f) {
     const ModelConfig *c = &l->model.config;
-    const size_t chunk = c->moe.capacity_factor > 0 || count < CHUNK ? count : CHUNK;
+    const size_t chunk = model_tokens_meet(c) || count < CHUNK ? count : CHUNK;
     ModelActs *acts = NULL;
     KvCache kv = {0};
     Status status = model_acts_new(&acts, c, 1, chunk, false, f);
@@ -82,6 +82,10 @@ static Status logits_of(const Loaded *l, const char *text, const char *tokens, b
     if (logits == NULL) status = fault(f, STATUS_FAIL, "out of memory for the logits of %zu tokens over %zu", in.count, vocab);
     if (in.count > l->model.config.context) {
         fprintf(stderr, "moe logits: %zu tokens, but the model was trained on at most %zu\n", in.count, l->model.config.context);
+    }
+    if (!model_is_causal(&l->model.config)) {
+        fprintf(stderr, "moe logits: rule %s is not causal: the logits after a position depend on the tokens that follow it\n",
+                l->model.config.moe.rule->name);
     }
     if (status == STATUS_OK) status = run(logits, l, in.ids, in.count, f);
     if (status == STATUS_OK && json)

@@ -86,9 +86,12 @@ static void show_token(const View *v, size_t token) {
 
 /* One token's choices in one layer, as many as the cell holds. */
 static void show_choices(const View *v, const TraceLayer *l, size_t token) {
-    const size_t K = l->top_k, room = (v->cell - 2) / CHOICE_COLUMNS, shown = K <= room ? K : room;
+    const size_t room = (v->cell - 2) / CHOICE_COLUMNS;
+    size_t K = 0; /* choices that are there: where experts choose, a token may have few or none */
+    while (K < l->top_k && l->topk[token * l->top_k + K] >= 0) K++;
+    const size_t shown = K <= room ? K : room;
     for (size_t k = 0; k < shown; k++) {
-        const size_t slot = token * K + k, expert = (size_t)l->topk[slot];
+        const size_t slot = token * l->top_k + k, expert = (size_t)l->topk[slot];
         char weight[16];
         paint_expert(v, expert);
         cell(v, 3, "%3zu", expert);
@@ -96,7 +99,7 @@ static void show_choices(const View *v, const TraceLayer *l, size_t token) {
         cell(v, CHOICE_COLUMNS - 3, " %s", l->dropped[slot] ? "full" : short_number(weight, (double)l->weights_norm[slot]));
         plain(v);
     }
-    cell(v, v->cell - shown * CHOICE_COLUMNS, "%s", shown < K ? "\u2026" : "");
+    cell(v, v->cell - shown * CHOICE_COLUMNS, "%s", shown < K ? "\u2026" : K == 0 ? "  nobody" : "");
 }
 
 static void show_grid(const View *v) {
@@ -241,7 +244,7 @@ static void show_close_up(const View *v, const TraceLayer *l) {
         for (size_t i = 0; i < shown; i++) {
             const size_t expert = shown < E ? (size_t)l->argsort[token * E + i] : i;
             bool chosen = false;
-            for (size_t k = 0; k < K; k++) chosen = chosen || (size_t)l->topk[token * K + k] == expert;
+            for (size_t k = 0; k < K; k++) chosen = chosen || l->topk[token * K + k] == (int32_t)expert;
             char number[16];
             if (chosen)
                 paint_expert(v, expert);
@@ -276,12 +279,24 @@ static void show_counters(const View *v) {
             bytes);
 }
 
+/* Rules under which a token does not simply visit K experts say so. */
+static const char *rule_remark(const char *name) {
+    const RoutingRule *rule = routing_rule_find(name);
+    if (rule == NULL) return "";
+    if (rule->mixes) return ": each expert works on one mixture of all tokens; a token's weights are its shares of the results";
+    if (rule->experts_choose) return ": each expert takes its best tokens; a token may have many experts, or none";
+    return rule->no_router ? ": a token's id decides; there is no router, so all probabilities are alike" : "";
+}
+
 void route_view(FILE *to, const Trace *t, long layer, size_t columns, bool color) {
     View v = {.to = to, .t = t, .color = color, .columns = columns};
     paint(&v, "1");
     fprintf(to, "%s", t->model[0] != '\0' ? t->model : "model");
     plain(&v);
-    fprintf(to, ": %zu layers, %zu experts, %zu used, %zu tokens\nrule %s\n\n", t->layers, t->experts, t->experts_used, t->tokens, t->rule);
+    fprintf(to, ": %zu layers, %zu experts, ", t->layers, t->experts);
+    const RoutingRule *rule = routing_rule_find(t->rule);
+    if (rule == NULL || !rule->not_causal) fprintf(to, "%zu used, ", t->experts_used);
+    fprintf(to, "%zu tokens\nrule %s%s\n\n", t->tokens, t->rule, rule_remark(t->rule));
     const bool one = layer != ALL_LAYERS;
     const size_t wanted = t->top_k * CHOICE_COLUMNS + 2,
                  most = columns > TOKEN_COLUMNS + LAYER_COLUMNS_LEAST ? columns - TOKEN_COLUMNS : LAYER_COLUMNS_LEAST;

@@ -8,6 +8,7 @@
 #include "fast/registry.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,11 @@ static Status parse_flags(Flags *x, int argc, char **argv, bool *done, Fault *f)
         {"--expert-dim", OPT_SIZE, &x->expert_dim, 0, wide, NULL, "N", "hidden width of an expert; 0: 2 x dim"},
         {"--shared-experts", OPT_SIZE, &m->moe.shared_experts, 0, 1024, NULL, "N", "experts that every token visits besides"},
         {"--rule", OPT_CHOICE, &x->rule, 0, 0, rules, "NAME", "how experts are chosen and weighted"},
+        {"--groups", OPT_SIZE, &m->moe.groups, 0, wide, NULL, "N", "sigmoid-bias: groups of experts, of which a token looks into a few; 0: none"},
+        {"--groups-used", OPT_SIZE, &m->moe.groups_used, 0, wide, NULL, "N", "sigmoid-bias: groups that a token looks into; 0: half of them"},
+        {"--routed-scale", OPT_NUMBER, &m->moe.routed_scale, 0, 1e6, NULL, "X", "sigmoid-bias: what a token's weights sum to"},
+        {"--take-factor", OPT_NUMBER, &m->moe.take_factor, 0, 1e6, NULL, "X",
+         "expert-choice: experts that a token meets on average; each takes X x tokens / experts"},
         {"--router-hidden", OPT_SIZE, &m->moe.router_hidden, 0, wide, NULL, "N", "width of a hidden layer in the router; 0: linear"},
         {"--capacity", OPT_NUMBER, &m->moe.capacity_factor, 0, 1e6, NULL, "X", "capacity factor, beyond which slots are dropped; 0: no limit"},
         {"--service-order", OPT_CHOICE, &x->service, 0, 0, orders, "NAME", "who is served first under a capacity"},
@@ -149,7 +155,9 @@ static Status complete(Flags *x, Fault *f) {
     m->moe.service = strcmp(x->service, "probability") == 0 ? SERVE_PROBABILITY : SERVE_CHOICE_ORDER;
     const size_t asked = m->moe.rule->all_experts ? m->moe.experts : m->moe.rule->fixed_top_k;
     m->moe.top_k = x->experts_used > 0 ? x->experts_used : asked > 0 ? asked : m->moe.experts < 2 ? m->moe.experts : 2;
-    m->dense_hidden = x->dense_dim > 0 ? x->dense_dim : m->moe.top_k * m->moe.expert_dim;
+    if (m->moe.groups > 1 && m->moe.groups_used == 0) m->moe.groups_used = (m->moe.groups + 1) / 2;
+    const size_t active = m->moe.rule->experts_choose ? (size_t)ceil(m->moe.take_factor) : m->moe.top_k;
+    m->dense_hidden = x->dense_dim > 0 ? x->dense_dim : active * m->moe.expert_dim;
     if (memchr(m->is_moe, 0, m->layers) == NULL) m->dense_hidden = 0;
     c->warmup = x->warmup > 0 ? x->warmup : c->steps / 10 < 100 ? c->steps / 10 : 100;
     c->store = strcmp(x->store, "f32") == 0 ? GGUF_TENSOR_F32 : GGUF_TENSOR_F16;
@@ -225,6 +233,10 @@ int cmd_train(int argc, char **argv) {
     if (status != STATUS_OK) return cli_fail("train", status, &f);
     const TrainFacts facts = trainer_facts(trainer);
     show_start(&facts, &x->config);
+    if (!model_is_causal(&trainer_model(trainer)->config)) {
+        fprintf(stderr, "rule %s is not causal: the loss is of a model that sees the tokens it should predict, and it cannot generate text\n",
+                x->rule);
+    }
     catch_signals(); /* not before: until here there is nothing to save */
     const int code = run(trainer, x);
     trainer_close(trainer);

@@ -4,6 +4,7 @@
 #include "model/model.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { SIZE_LEAST = 1, VOCAB_MOST = 1 << 24 }; /* ids stay exact in a float */
 static const size_t dimension_most = INT32_MAX;
@@ -39,6 +40,10 @@ static Status check_ffn(const ModelConfig *c, Fault *f) {
     }
     return moe_config_check(&c->moe, f);
 }
+
+bool model_is_causal(const ModelConfig *c) { return memchr(c->is_moe, 1, c->layers) == NULL || !c->moe.rule->not_causal; }
+
+bool model_tokens_meet(const ModelConfig *c) { return c->moe.capacity_factor > 0.0 || !model_is_causal(c); }
 
 Status model_config_check(const ModelConfig *c, Fault *f) {
     const struct {

@@ -185,6 +185,12 @@ static void put_own_config(const ModelConfig *c, GgufWriter *w) {
     put_size(w, "moec", "routing.hidden_length", m->router_hidden);
     gguf_put_f64(w, "moec.routing.capacity_factor", m->capacity_factor);
     put_text(w, "moec", "routing.service", service_names[m->service]);
+    if (m->groups > 1) {
+        put_size(w, "moec", "expert_group_count", m->groups);
+        put_size(w, "moec", "expert_group_used_count", m->groups_used);
+    }
+    if (m->rule->needs_bias) gguf_put_f64(w, "moec.expert_weights_scale", m->routed_scale);
+    if (m->rule->experts_choose) gguf_put_f64(w, "moec.routing.take_factor", m->take_factor);
 }
 
 void model_put(const Model *m, const Tokenizer *tokenizer, GgufTensorType as, GgufWriter *w) {

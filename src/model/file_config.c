@@ -162,7 +162,7 @@ static bool find_service(int *out, const char *word) {
 static Status read_moe(const Keys *k, ModelConfig *c) {
     MoeConfig *m = &c->moe;
     const size_t none = 0;
-    const double no_limit = 0;
+    const double no_limit = 0, unscaled = 1, usual_take = 2;
     int rule = 0, act = 0, service = 0;
     m->model_dim = c->model_dim;
     if (get_size(k, "expert_used_count", &m->top_k, NULL) != STATUS_OK) return STATUS_FAIL;
@@ -172,6 +172,10 @@ static Status read_moe(const Keys *k, ModelConfig *c) {
     if (get_size(k, "expert_shared_count", &m->shared_experts, &none) != STATUS_OK) return STATUS_FAIL;
     if (get_size(k, "routing.hidden_length", &m->router_hidden, &none) != STATUS_OK) return STATUS_FAIL;
     if (get_number(k, "routing.capacity_factor", &m->capacity_factor, &no_limit) != STATUS_OK) return STATUS_FAIL;
+    if (get_size(k, "expert_group_count", &m->groups, &none) != STATUS_OK) return STATUS_FAIL;
+    if (get_size(k, "expert_group_used_count", &m->groups_used, &none) != STATUS_OK) return STATUS_FAIL;
+    if (get_number(k, "expert_weights_scale", &m->routed_scale, &unscaled) != STATUS_OK) return STATUS_FAIL;
+    if (get_number(k, "routing.take_factor", &m->take_factor, &usual_take) != STATUS_OK) return STATUS_FAIL;
     m->rule = &routing_rules[rule];
     m->act = (Activation)act;
     m->service = (ServiceOrder)service;

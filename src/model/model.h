@@ -27,6 +27,8 @@ typedef struct {
     Activation dense_act;
 } ModelConfig;
 Status model_config_check(const ModelConfig *c, Fault *f); /* names the field */
+bool model_is_causal(const ModelConfig *c); /* false where experts choose tokens or mix them: what is computed for a token depends on later ones */
+bool model_tokens_meet(const ModelConfig *c); /* not causal, or tokens compete for slots: a text must pass in one piece */
 
 /* One parameter. Everything that walks parameters (save, load, gradient check, optimizer) walks this table. */
 typedef struct {

@@ -12,8 +12,8 @@
 
 enum { CHUNK = 256 }; /* tokens at a time: bounds the activations of a long prompt */
 
-/* With a capacity, tokens compete for an expert's slots, so all of them must meet in one pass. */
-static size_t pass_tokens(const ModelConfig *c, size_t count) { return c->moe.capacity_factor > 0.0 || count < CHUNK ? count : CHUNK; }
+/* Where tokens compete for an expert's slots, or experts choose among them, all of them must meet in one pass. */
+static size_t pass_tokens(const ModelConfig *c, size_t count) { return model_tokens_meet(c) || count < CHUNK ? count : CHUNK; }
 
 Status model_check_tokens(const Model *m, const int32_t *tokens, size_t count, Fault *f) {
     if (count == 0) return fault(f, STATUS_FAIL, "no tokens: at least one is needed");
@@ -42,6 +42,7 @@ static double attention_flops(const ModelConfig *c, double tokens) {
 
 static double router_flops(const MoeConfig *c, double tokens) {
     const double d = (double)c->model_dim, experts = (double)c->experts, hidden = (double)c->router_hidden;
+    if (c->rule->no_router) return 0.0;
     if (c->router_hidden == 0) return product_flops(tokens, experts, d);
     return product_flops(tokens, hidden, d) + product_flops(tokens, experts, hidden);
 }
@@ -58,7 +59,8 @@ static void count_flops(Trace *t, const ModelConfig *c) {
             continue;
         }
         double served = 0.0;
-        for (size_t e = 0; e < c->moe.experts; e++) served += (double)t->layer[l].served[e];
+        for (size_t e = 0; e < c->moe.experts; e++) served += c->moe.rule->mixes ? 1.0 : (double)t->layer[l].served[e];
+        if (c->moe.rule->mixes) both += 2.0 * product_flops(tokens, (double)c->moe.experts, (double)c->model_dim); /* into mixtures and back */
         both += router_flops(&c->moe, tokens);
         both += ffn_flops(tokens * (double)c->moe.shared_experts, c->moe.act, c->model_dim, c->moe.expert_dim);
         sparse += ffn_flops(served, c->moe.act, c->model_dim, c->moe.expert_dim);

@@ -16,62 +16,61 @@
 
 enum { PARALLEL_MIN_ITEMS = 1 << 13 };
 
-static bool worth_threads(const Selection *s) { return s->tokens * s->experts >= PARALLEL_MIN_ITEMS; }
-
 size_t expert_choice_takes(double take_factor, size_t tokens, size_t experts) {
     if (take_factor >= (double)experts) return tokens;
     return capacity_slots(take_factor, tokens, experts, 1); /* the same rounding: c·T/E, up */
 }
 
-/* order (takes): the tokens that stand highest in column `expert` of scores (T,E); insertion as in topk_select, along the other axis. */
-static void take_best(int32_t *order, const Selection *s, size_t expert) {
-    const size_t E = s->experts;
+/* order (takes): the tokens that stand highest in column `expert` of probs (T,E); insertion as in topk_select, along the other axis. */
+static void take_best(int32_t *order, const real *probs, size_t tokens, size_t experts, size_t takes, size_t expert) {
     size_t kept = 0;
-    for (size_t t = 0; t < s->tokens; t++) {
-        const real score = s->scores[t * E + expert];
+    for (size_t t = 0; t < tokens; t++) {
+        const real score = probs[t * experts + expert];
         size_t place = kept;
-        while (place > 0 && ranks_above(score, s->scores[(size_t)order[place - 1] * E + expert])) place--;
-        if (place == s->takes) continue;
-        if (kept < s->takes) kept++;
+        while (place > 0 && ranks_above(score, probs[(size_t)order[place - 1] * experts + expert])) place--;
+        if (place == takes) continue;
+        if (kept < takes) kept++;
         for (size_t i = kept - 1; i > place; i--) order[i] = order[i - 1];
         order[place] = (int32_t)t;
     }
 }
 
 /* On entry weights (E) holds 1 where an expert took this token. On return ids and weights (E) list those experts, surest first. */
-static void list_takers(int32_t *ids, real *weights, const real *scores, size_t experts) {
+static void list_takers(int32_t *ids, real *weights, const real *probs, size_t experts) {
     size_t takers = 0;
-    topk_select(ids, scores, experts, experts);
+    topk_select(ids, probs, experts, experts);
     for (size_t k = 0; k < experts; k++) /* those that took it move to the front, in order: no id is overwritten before it was read */
         if (weights[ids[k]] > 0) ids[takers++] = ids[k];
     for (size_t k = 0; k < experts; k++) {
         if (k >= takers) ids[k] = -1;
-        weights[k] = ids[k] >= 0 ? scores[ids[k]] : 0;
+        weights[k] = ids[k] >= 0 ? probs[ids[k]] : 0;
     }
 }
 
-void expert_choice_forward(Selection *s) {
-    const size_t T = s->tokens, E = s->experts, count = T * E;
+void expert_choice_take(int32_t *ids, real *weights, const real *probs, size_t tokens, size_t experts, size_t takes) {
+    const size_t T = tokens, E = experts;
     if (T == 0) return;
-    for (size_t i = 0; i < count; i++) {
-        s->scores[i] = s->probs[i];
-        s->weights[i] = 0;
-    }
-#pragma omp parallel for schedule(static) if (worth_threads(s))
+    for (size_t i = 0; i < T * E; i++) weights[i] = 0;
+#pragma omp parallel for schedule(static) if (T * E >= PARALLEL_MIN_ITEMS)
     for (size_t e = 0; e < E; e++) {
-        int32_t *order = s->ids + e * T; /* ids are not yet in use: each expert ranks its tokens in a T-th part of them */
-        take_best(order, s, e);
-        for (size_t i = 0; i < s->takes; i++) s->weights[(size_t)order[i] * E + e] = 1;
+        int32_t *order = ids + e * T; /* ids are not yet in use: each expert ranks its tokens in T of them */
+        take_best(order, probs, T, E, takes, e);
+        for (size_t i = 0; i < takes; i++) weights[(size_t)order[i] * E + e] = 1;
     }
-#pragma omp parallel for schedule(static) if (worth_threads(s))
-    for (size_t t = 0; t < T; t++) list_takers(s->ids + t * E, s->weights + t * E, s->scores + t * E, E);
+#pragma omp parallel for schedule(static) if (T * E >= PARALLEL_MIN_ITEMS)
+    for (size_t t = 0; t < T; t++) list_takers(ids + t * E, weights + t * E, probs + t * E, E);
+}
+
+void expert_choice_forward(Selection *s) {
+    for (size_t i = 0; i < s->tokens * s->experts; i++) s->scores[i] = s->probs[i];
+    expert_choice_take(s->ids, s->weights, s->probs, s->tokens, s->experts, s->takes);
 }
 
 /* Weights are entries of the softmax, as in softmax-topk: d_l_j = p_j·(d_w_j − Σ_taken p_i·d_w_i), d_w_j = 0 where j did not take the token. */
 void expert_choice_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s) {
     (void)d_noise_logits;
     const size_t E = s->experts;
-#pragma omp parallel for schedule(static) if (worth_threads(s))
+#pragma omp parallel for schedule(static) if (s->tokens * E >= PARALLEL_MIN_ITEMS)
     for (size_t t = 0; t < s->tokens; t++) {
         real *d_l = d_logits + t * E, mean = 0;
         const real *p = s->probs + t * E, *d_w = d_weights + t * E;

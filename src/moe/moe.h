@@ -155,6 +155,9 @@ void soft_forward(Selection *s);
 void soft_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
 /* ceil(take_factor · T / E), at most T: tokens that each expert takes under expert-choice. */
 size_t expert_choice_takes(double take_factor, size_t tokens, size_t experts);
+/* Expert e takes the `takes` tokens with the largest probs (T,E) in its column; of equal ones the earlier. ids, weights (T,E): for each token the
+ * experts that took it and their probs, by falling probs (a tie: the lower expert first), then -1 with weight 0. */
+void expert_choice_take(int32_t *ids, real *weights, const real *probs, size_t tokens, size_t experts, size_t takes);
 
 /* Does score a stand before score b? The larger does; NaN stands behind every number. */
 bool ranks_above(real a, real b);

@@ -188,7 +188,8 @@ static void record_routing(const Trace *t, TraceLayer *layer, size_t at, size_t 
     }
     for (size_t e = 0; e < experts; e++) {
         layer->load[e] += (int64_t)a->plan.load[e];
-        layer->served[e] += (int64_t)(a->plan.offsets[e + 1] - a->plan.offsets[e]);
+        const size_t slots = a->plan.offsets[e + 1] - a->plan.offsets[e];
+        layer->served[e] += (int64_t)(a->plan.mix != NULL ? a->plan.load[e] : slots); /* a slot that mixes all tokens serves all of them */
     }
 }
 

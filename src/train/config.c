@@ -84,6 +84,8 @@ static Status check_sizes(const TrainConfig *c, Fault *f) {
         {"--experts", m->moe.experts, 1, wide},
         {"--experts-used", m->moe.top_k, 1, wide},
         {"--router-hidden", m->moe.router_hidden, 0, wide},
+        {"--groups", m->moe.groups, 0, wide},
+        {"--groups-used", m->moe.groups_used, 0, wide},
         {"--shared-experts", m->moe.shared_experts, 0, 1024},
         {"--log-every", c->log_every, 1, many},
         {"--validate-windows", c->validate_windows, 1, wide},
@@ -106,6 +108,8 @@ static Status check_numbers(const TrainConfig *c, Fault *f) {
         {"--capacity", c->model.moe.capacity_factor, 0.0, 1e6},
         {"--aux", c->model.moe.aux_alpha, 0.0, 1e6},
         {"--z", c->model.moe.z_beta, 0.0, 1e6},
+        {"--routed-scale", c->model.moe.routed_scale, 1e-6, 1e6},
+        {"--take-factor", c->model.moe.take_factor, 1e-6, 1e6},
         {"--rope-theta", c->model.rope_theta, 1.0, 1e12},
         {"--paragraphs", c->paragraphs, 0.0, 1.0},
         {"--validation-share", c->validation_share, 0.0, 0.5},
@@ -128,6 +132,26 @@ static bool any_layer(const ModelConfig *m, bool moe) {
     return false;
 }
 
+/* What only one rule has, or cannot have. */
+static Status check_rule(const MoeConfig *moe, Fault *f) {
+    const char *rule = moe->rule->name;
+    const size_t size = moe->groups > 1 ? moe->experts / moe->groups : 0;
+    if (moe->groups > 1 && !moe->rule->needs_bias) return fault(f, STATUS_USAGE, "--groups %zu: the rule %s has no groups", moe->groups, rule);
+    if (moe->groups > 1 && moe->experts % moe->groups != 0)
+        return fault(f, STATUS_USAGE, "--groups %zu: expected a divisor of --experts %zu", moe->groups, moe->experts);
+    if (moe->groups > 1 && (moe->groups_used == 0 || moe->groups_used > moe->groups))
+        return fault(f, STATUS_USAGE, "--groups-used %zu: expected 1 to --groups %zu", moe->groups_used, moe->groups);
+    if (moe->groups > 1 && moe->top_k > moe->groups_used * size) {
+        return fault(f, STATUS_USAGE, "--groups-used %zu: %zu groups of %zu experts hold fewer than --experts-used %zu", moe->groups_used,
+                     moe->groups_used, size, moe->top_k);
+    }
+    if (moe->rule->mixes && moe->capacity_factor > 0.0)
+        return fault(f, STATUS_USAGE, "--capacity %g: the rule %s has no slots that could run out; leave the flag out", moe->capacity_factor, rule);
+    if (moe->rule->no_router && moe->router_hidden > 0)
+        return fault(f, STATUS_USAGE, "--router-hidden %zu: the rule %s has no router; leave the flag out", moe->router_hidden, rule);
+    return STATUS_OK;
+}
+
 static Status check_together(const TrainConfig *c, Fault *f) {
     const ModelConfig *m = &c->model;
     if (c->batch % c->accumulate != 0) {
@@ -145,7 +169,7 @@ static Status check_together(const TrainConfig *c, Fault *f) {
         return fault(f, STATUS_USAGE, "--experts-used %zu: the rule %s uses %zu of %zu experts; leave the flag out, or give %zu", moe->top_k,
                      moe->rule->name, fixed, moe->experts, fixed);
     }
-    return STATUS_OK;
+    return check_rule(moe, f);
 }
 
 Status train_config_check(const TrainConfig *c, Fault *f) {
@@ -192,6 +216,12 @@ void settings_fill(Settings *s, const TrainConfig *c) {
     settings_add(s, "service-order", "%s", moe->service == SERVE_PROBABILITY ? "probability" : "choice");
     settings_add(s, "aux", "%.17g", moe->aux_alpha);
     settings_add(s, "z", "%.17g", moe->z_beta);
+    if (moe->rule != NULL && moe->rule->needs_bias) { /* a rule's own settings: checkpoints of other rules do not have them */
+        settings_add(s, "groups", "%zu", moe->groups);
+        settings_add(s, "groups-used", "%zu", moe->groups_used);
+        settings_add(s, "routed-scale", "%.17g", moe->routed_scale);
+    }
+    if (moe->rule != NULL && moe->rule->experts_choose) settings_add(s, "take-factor", "%.17g", moe->take_factor);
     settings_add(s, "untied", "%s", m->tied ? "no" : "yes");
     settings_add(s, "rope-theta", "%.17g", m->rope_theta);
     settings_add(s, "vocab", "%zu", c->vocab);
