@@ -7,6 +7,8 @@ typedef struct {
     const char *label, *rule;
     Activation act;
     size_t capacity; /* slots per expert; 0 is no limit */
+    size_t groups, groups_used, shared; /* of DeepSeek-V3, in a file of its own */
+    double routed_scale;
 } BlockCase;
 
 typedef struct {
@@ -20,7 +22,7 @@ typedef struct {
     MoeWeights weights;
     MoeGrads grads;
     real *x, *y, *d_y, *d_x;
-    real *owned[16];
+    real *owned[32];
     size_t owned_count;
 } Block;
 
@@ -53,6 +55,10 @@ static void block_open(Block *b, const Gguf *g, const BlockCase *c) {
     b->tokens = ids->ne[1];
     b->config = (MoeConfig){
         .rule = routing_rule_find(c->rule), .model_dim = dim, .expert_dim = hidden, .experts = experts, .top_k = ids->ne[0], .act = c->act};
+    b->config.groups = c->groups;
+    b->config.groups_used = c->groups_used;
+    b->config.shared_experts = c->shared;
+    b->config.routed_scale = c->routed_scale;
     /* the factor that gives this many slots: C = ceil(cf·K·T/E) */
     if (c->capacity > 0) b->config.capacity_factor = (double)c->capacity * (double)experts / (double)(b->tokens * ids->ne[0]);
     assert_non_null(b->config.rule);
@@ -67,6 +73,13 @@ static void block_open(Block *b, const Gguf *g, const BlockCase *c) {
     b->grads.router.w = block_zeros(b, experts * dim);
     b->grads.experts = (FfnGrads){gated ? block_zeros(b, experts * hidden * dim) : NULL, block_zeros(b, experts * hidden * dim),
                                   block_zeros(b, experts * hidden * dim)};
+    if (b->config.rule->needs_bias) b->weights.router.bias = block_read(b, "bias");
+    if (c->shared > 0) {
+        const size_t count = c->shared * hidden * dim;
+        b->weights.shared =
+            (ExpertWeights){c->act, c->shared, dim, hidden, block_read(b, "shared_gate"), block_read(b, "shared_up"), block_read(b, "shared_down")};
+        b->grads.shared = (FfnGrads){block_zeros(b, count), block_zeros(b, count), block_zeros(b, count)};
+    }
     b->x = block_read(b, "x");
     b->d_y = block_read(b, "d_y");
     b->y = block_zeros(b, b->tokens * dim);
@@ -81,7 +94,7 @@ static void block_close(Block *b) {
 static void block_check(const BlockCase *c) {
     Gguf g;
     Block b;
-    golden_open(&g, "blocks.gguf");
+    golden_open(&g, strcmp(c->rule, "sigmoid-bias") == 0 ? "deepseek_v3.gguf" : "blocks.gguf");
     block_open(&b, &g, c);
     char name[64];
 
@@ -106,31 +119,43 @@ static void block_check(const BlockCase *c) {
     if (b.grads.experts.gate != NULL) block_near(&b, "d_gate", b.grads.experts.gate);
     block_near(&b, "d_up", b.grads.experts.up);
     block_near(&b, "d_down", b.grads.experts.down);
+    if (c->shared > 0) {
+        block_near(&b, "d_shared_gate", b.grads.shared.gate);
+        block_near(&b, "d_shared_up", b.grads.shared.up);
+        block_near(&b, "d_shared_down", b.grads.shared.down);
+    }
     block_close(&b);
     gguf_close(&g);
 }
 
 static void mixtral_block(void **state) {
     (void)state;
-    block_check(&(BlockCase){"mixtral", "softmax-topk-renorm", ACT_SWIGLU, 0});
-    block_check(&(BlockCase){"mixtral", "topk-softmax", ACT_SWIGLU,
-                             0}); /* the same function in real arithmetic (MATH: renormalising cancels the denominator) */
+    block_check(&(BlockCase){.label = "mixtral", .rule = "softmax-topk-renorm", .act = ACT_SWIGLU});
+    block_check(&(BlockCase){.label = "mixtral",
+                             .rule = "topk-softmax",
+                             .act = ACT_SWIGLU}); /* the same function in real arithmetic (MATH: renormalising cancels the denominator) */
 }
 static void qwen3_block(void **state) {
     (void)state;
-    block_check(&(BlockCase){"qwen3", "softmax-topk-renorm", ACT_SWIGLU, 0});
+    block_check(&(BlockCase){.label = "qwen3", .rule = "softmax-topk-renorm", .act = ACT_SWIGLU});
 }
 static void olmoe_block(void **state) {
     (void)state;
-    block_check(&(BlockCase){"olmoe", "softmax-topk", ACT_SWIGLU, 0});
+    block_check(&(BlockCase){.label = "olmoe", .rule = "softmax-topk", .act = ACT_SWIGLU});
+}
+static void deepseek_v3_block(void **state) {
+    (void)state;
+    block_check(
+        &(BlockCase){.label = "groups", .rule = "sigmoid-bias", .act = ACT_SWIGLU, .groups = 4, .groups_used = 2, .shared = 1, .routed_scale = 2.5});
+    block_check(&(BlockCase){.label = "flat", .rule = "sigmoid-bias", .act = ACT_SWIGLU, .shared = 2, .routed_scale = 1});
 }
 static void switch_block(void **state) {
     (void)state;
-    block_check(&(BlockCase){"switch", "switch", ACT_RELU, 0});
+    block_check(&(BlockCase){.label = "switch", .rule = "switch", .act = ACT_RELU});
 }
 static void switch_block_over_capacity(void **state) {
     (void)state;
-    block_check(&(BlockCase){"switch_full", "switch", ACT_RELU, 3});
+    block_check(&(BlockCase){.label = "switch_full", .rule = "switch", .act = ACT_RELU, .capacity = 3});
 }
 
 static void mixtral_norm(void **state) {
@@ -199,14 +224,9 @@ static void mixtral_attention(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mixtral_block),
-        cmocka_unit_test(qwen3_block),
-        cmocka_unit_test(olmoe_block),
-        cmocka_unit_test(switch_block),
-        cmocka_unit_test(switch_block_over_capacity),
-        cmocka_unit_test(mixtral_norm),
-        cmocka_unit_test(mixtral_rope),
-        cmocka_unit_test(mixtral_attention),
+        cmocka_unit_test(mixtral_block),     cmocka_unit_test(qwen3_block),  cmocka_unit_test(olmoe_block),
+        cmocka_unit_test(deepseek_v3_block), cmocka_unit_test(switch_block), cmocka_unit_test(switch_block_over_capacity),
+        cmocka_unit_test(mixtral_norm),      cmocka_unit_test(mixtral_rope), cmocka_unit_test(mixtral_attention),
     };
     return cmocka_run_group_tests_name("golden blocks", tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 Writes, beside this script (all float32, a few hundred kB; the tests need no Python):
     blocks.gguf                 the sparse blocks of Mixtral, Qwen3-MoE, OLMoE and Switch: inputs, weights, outputs, ids, every gradient;
                                 RMSNorm, RoPE and attention of Mixtral
+    deepseek_v3.gguf            the sparse block of DeepSeek-V3: sigmoid, bias, groups, scale, shared experts
     mixtral_N.gguf              tiny Mixtrals as model files
     mixtral_N_expected.gguf     their logits, routing, loss and every gradient
 
@@ -19,6 +20,7 @@ import gguf
 import numpy
 import torch
 import transformers
+from transformers.models.deepseek_v3 import modeling_deepseek_v3 as deepseek
 from transformers.models.mixtral import modeling_mixtral as mixtral
 from transformers.models.olmoe import modeling_olmoe as olmoe
 from transformers.models.qwen3_moe import modeling_qwen3_moe as qwen3
@@ -114,6 +116,48 @@ def blocks():
     switch_block(out, "switch_full", 3, 15, 16, torch.Generator().manual_seed(SEEDS["switch_full"]))
     around_the_layer(out, torch.Generator().manual_seed(SEEDS["attention"]))
     save("blocks.gguf", out)
+
+
+def deepseek_block(out, label, tokens, generator, **shape):
+    """Sigmoid with bias and groups; shared experts are one FFN there, of all their widths side by side, and one each here."""
+    config = transformers.DeepseekV3Config(hidden_size=12, moe_intermediate_size=10, norm_topk_prob=True, **shape)
+    config._experts_implementation = "eager"
+    block = deepseek.DeepseekV3MoE(config).eval()
+    dim, hidden, shared, used = 12, 10, config.n_shared_experts, config.num_experts_per_tok
+    fill(block, 0.4, generator)
+    block.gate.e_score_correction_bias.copy_(torch.randn(config.num_local_experts, generator=generator) * 0.2)
+    x = torch.randn(1, tokens, dim, generator=generator, requires_grad=True)
+    d_y = torch.randn(1, tokens, dim, generator=generator)
+    y = block(x)
+    (y * d_y).sum().backward()
+    logits, weights, ids = block.gate(x.detach())
+    ranked = logits.sigmoid() + block.gate.e_score_correction_bias
+    groups = ranked.view(tokens, config.n_group, -1)
+    check_margin(f"{label} groups", groups.topk(2, -1).values.sum(-1), config.topk_group)
+    inside = torch.zeros(tokens, config.n_group).scatter_(1, groups.topk(2, -1).values.sum(-1).topk(config.topk_group, -1).indices, 1) > 0
+    check_margin(label, groups.masked_fill(~inside[..., None], -9.0).view(tokens, -1), used)
+    order = ranked.gather(1, ids).argsort(-1, descending=True)  # there they come unsorted
+    gate_up, mlp = block.experts.gate_up_proj, block.shared_experts
+    wide = lambda w: w.reshape(shared, hidden, dim)
+    narrow = lambda w: w.reshape(dim, shared, hidden).transpose(0, 1)
+    out.update({
+        f"{label}.x": x[0], f"{label}.d_y": d_y[0], f"{label}.y": y[0], f"{label}.ids": ids.gather(1, order), f"{label}.weights": weights.gather(1, order),
+        f"{label}.logits": logits, f"{label}.bias": block.gate.e_score_correction_bias, f"{label}.router": block.gate.weight,
+        f"{label}.gate": gate_up[:, :hidden], f"{label}.up": gate_up[:, hidden:], f"{label}.down": block.experts.down_proj,
+        f"{label}.shared_gate": wide(mlp.gate_proj.weight), f"{label}.shared_up": wide(mlp.up_proj.weight), f"{label}.shared_down": narrow(mlp.down_proj.weight),
+        f"{label}.d_x": x.grad[0], f"{label}.d_router": block.gate.weight.grad, f"{label}.d_gate": gate_up.grad[:, :hidden],
+        f"{label}.d_up": gate_up.grad[:, hidden:], f"{label}.d_down": block.experts.down_proj.grad, f"{label}.d_shared_gate": wide(mlp.gate_proj.weight.grad),
+        f"{label}.d_shared_up": wide(mlp.up_proj.weight.grad), f"{label}.d_shared_down": narrow(mlp.down_proj.weight.grad),
+    })
+
+
+def deepseek_blocks():
+    out = {}
+    deepseek_block(out, "groups", 11, torch.Generator().manual_seed(SEEDS["groups"]), num_local_experts=16, num_experts_per_tok=4, n_group=4,
+                   topk_group=2, routed_scaling_factor=2.5, n_shared_experts=1)
+    deepseek_block(out, "flat", 9, torch.Generator().manual_seed(SEEDS["flat"]), num_local_experts=6, num_experts_per_tok=3, n_group=1, topk_group=1,
+                   routed_scaling_factor=1.0, n_shared_experts=2)
+    save("deepseek_v3.gguf", out)
 
 
 def around_the_layer(out, generator):
@@ -222,11 +266,12 @@ def save(name, tensors, architecture="moec-golden", integers={}, floats={}):
 
 
 # Chosen so that check_margin holds; nothing else depends on them.
-SEEDS = {"mixtral": 1, "qwen3": 2, "olmoe": 3, "switch": 4, "switch_full": 5, "attention": 6, "mixtral_0": 7, "mixtral_1": 9}
+SEEDS = {"mixtral": 1, "qwen3": 2, "olmoe": 3, "switch": 4, "switch_full": 5, "attention": 6, "mixtral_0": 7, "mixtral_1": 9, "groups": 10, "flat": 11}
 
 if __name__ == "__main__":
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, numpy {numpy.__version__}", file=sys.stderr)
     blocks()
+    deepseek_blocks()
     tiny_mixtral(0, 1e6, 2, 9, vocab_size=48, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=12,
                  intermediate_size=24, num_local_experts=4, num_experts_per_tok=2, tie_word_embeddings=False)
     tiny_mixtral(1, 1e4, 1, 12, vocab_size=40, hidden_size=24, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=1, head_dim=8,
