@@ -49,6 +49,10 @@ static bool derivative(double *out, Pass *p, real *w, uint64_t fingerprint) {
 }
 
 static void check_param(Pass *p, const Param *param, uint64_t fingerprint) {
+    if (param->buffer) { /* moves the choice alone: no gradient */
+        for (size_t i = 0; i < param->count; i++) assert_true(p->grads[param->offset + i] == 0);
+        return;
+    }
     KindFigure *figure = figure_of(param->name);
     const size_t stride = param->count > SAMPLED ? param->count / SAMPLED + 1 : 1;
     double error = 0.0, norm = 0.0;
@@ -125,6 +129,26 @@ static void other_rules(void **state) {
     }
 }
 
+static void rules_of_another_kind(void **state) {
+    (void)state;
+    const struct {
+        const char *rule;
+        size_t top_k;
+    } cases[] = {{"sigmoid-bias", 2}, {"expert-choice", 6}, {"soft", 6}, {"hash", 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ModelConfig c = small_config(cases[i].rule, cases[i].top_k);
+        c.moe.experts = 6;
+        c.moe.aux_alpha = 0.1;
+        c.moe.z_beta = 0.05;
+        c.moe.shared_experts = i % 2;
+        c.moe.routed_scale = 2.5;
+        if (i == 0) c.moe.groups = 3;
+        if (i == 0) c.moe.groups_used = 2;
+        c.moe.take_factor = 1.5;
+        check_model(&c, 2, 4, 40 + i);
+    }
+}
+
 static void all_dense_one_head(void **state) {
     (void)state;
     ModelConfig c = small_config("softmax-topk-renorm", 2);
@@ -173,7 +197,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(mixtral_with_balance),       cmocka_unit_test(tied_noisy_with_shared_experts),
         cmocka_unit_test(hidden_router_and_capacity), cmocka_unit_test(other_rules),
-        cmocka_unit_test(all_dense_one_head),         cmocka_unit_test(every_kind_was_checked),
+        cmocka_unit_test(rules_of_another_kind),      cmocka_unit_test(all_dense_one_head),
+        cmocka_unit_test(every_kind_was_checked),
     };
     return cmocka_run_group_tests_name("gradients of the whole model, in double", tests, NULL, NULL);
 }
