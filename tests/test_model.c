@@ -440,7 +440,9 @@ static void initial_values_have_their_scale(void **state) {
             assert_true(fabs(mean - 1.0) <= 1e-6);
         }
     }
-    assert_true(fabs(params_find(&m.params, "blk.0.attn_output.weight")->init_std - 0.02 / sqrt(6.0)) < 1e-12);
+    assert_true(fabs(params_find(&m.params, "blk.0.attn_q.weight")->init_std - 1.0 / sqrt(32.0)) < 1e-12);
+    assert_true(fabs(params_find(&m.params, "blk.0.attn_output.weight")->init_std - 1.0 / sqrt(24.0 * 6.0)) < 1e-12); /* 4 heads of 6, 3 layers */
+    assert_true(fabs(params_find(&m.params, "blk.0.ffn_gate_inp.weight")->init_std - 0.02) < 1e-12);
     assert_true(fabs(params_find(&m.params, "token_embd.weight")->init_std - 1.0 / sqrt(32.0)) < 1e-12);
     model_free(&m);
 }

@@ -389,8 +389,11 @@ static void test_loss_falls_and_file_runs(void **state) {
     c.lr = 1e-2;
     Trainer *t = must_open(&c, RESUME_IF_THERE);
     const double first = must_step(t);
-    /* With a tied head the logits are about N(0, 1), but for the token that is being read: its row times itself is sqrt(D). */
-    near(first, log((double)trainer_tokenizer(t)->vocab * exp(0.5) + exp(sqrt((double)c.model.model_dim))), 0.2);
+    /* With a tied head the logits are about N(0, 1), but for the token that is being read: its row times itself is sqrt(D) if nothing else is in the
+     * residual stream, and less, the more the layers write into it. So the loss lies between that of N(0, 1) alone and that with sqrt(D), give or
+     * take the mean of the targets' own logits: four standard errors of the batch's 64 targets. */
+    const double even = (double)trainer_tokenizer(t)->vocab * exp(0.5), own = exp(sqrt((double)c.model.model_dim)), spread = 4.0 / sqrt(64.0);
+    assert_true(first >= log(even) - spread && first <= log(even + own) + spread);
     double last = 0.0;
     while (trainer_steps_done(t) < c.steps) last = must_step(t);
     assert_true(last < 0.5 * first);

@@ -4,10 +4,12 @@
  * The order is that of a token's way: embedding, layers from the first to the last, final norm, head. A layer's parameters are listed once, in
  * layer_rows, beside the field of LayerView that will point to them.
  *
- * Initial values: N(0, 0.02²); the two matrices of a layer that write into the residual stream are scaled by 1/sqrt(2L), since 2L of them are
- * summed (Radford et al. 2019, section 2.3). The embedding is N(0, 1/D), rows of length one, and never decays: smaller rows with decay were seen to
- * lose what tells one name from another (docs/training.md). A buffer (the bias of sigmoid-bias) starts at 0. Names are GGUF's; ffn_gate_inp_hidden, ffn_gate_inp_noise and the use of *_shexp in
- * this architecture are ours.
+ * Initial values: a matrix of I inputs is N(0, 1/I), so that what leaves it is as large as what enters; the two matrices of a layer that write
+ * into the residual stream are scaled by 1/sqrt(2L), since 2L of them are summed (Radford et al. 2019, section 2.3). The 0.02 of much wider
+ * models is a fourth of that at width 128, and copying was learned far later with it (docs/training.md). The router alone starts at
+ * N(0, 0.02²): nearly even, so that no expert is favoured before it has learned anything. The embedding has rows of length one and never
+ * decays: smaller rows with decay were seen to lose what tells one name from another. A buffer (the bias of sigmoid-bias) starts at 0.
+ * Names are GGUF's; ffn_gate_inp_hidden, ffn_gate_inp_noise and the use of *_shexp in this architecture are ours.
  */
 #include "model/model.h"
 
@@ -17,7 +19,7 @@
 #include <string.h>
 
 enum { LAYER_ROWS_MOST = 16 };
-static const double matrix_std = 0.02;
+static const double router_std = 0.02;
 
 typedef enum { ROW_NORM, ROW_MATRIX, ROW_RESIDUAL_OUT, ROW_ROUTER, ROW_EMBEDDING, ROW_BUFFER } RowKind;
 typedef struct {
@@ -77,16 +79,17 @@ static void layer_rows(Rows *rows, const ModelConfig *c, bool is_moe) {
 /* ---- the table ---- */
 
 static double initial_std(const Row *row, size_t layers) {
+    const double fan_in = (double)row->shape[row->dims - 1];
     switch (row->kind) {
     case ROW_NORM:
     case ROW_BUFFER:
         return 0.0;
     case ROW_RESIDUAL_OUT:
-        return matrix_std / sqrt(2.0 * (double)layers);
-    case ROW_EMBEDDING:
-        return 1.0 / sqrt((double)row->shape[1]);
+        return 1.0 / sqrt(fan_in) / sqrt(2.0 * (double)layers);
+    case ROW_ROUTER:
+        return router_std;
     default:
-        return matrix_std;
+        return 1.0 / sqrt(fan_in);
     }
 }
 
