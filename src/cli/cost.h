@@ -15,7 +15,7 @@ typedef struct {
     char text[32];
 } Figure;
 Figure figure_grouped(uint64_t value); /* 46,702,792,704 */
-Figure figure_bytes(uint64_t bytes);   /* 173.98 GiB */
+Figure figure_bytes(uint64_t bytes); /* 173.98 GiB */
 
 /* An SVG that needs nothing else: where the parameters live, and what share of the weights a batch reads. */
 Status cost_chart(const CostReport *r, const char *path, Fault *f);
