@@ -368,9 +368,11 @@ static void bad_configurations_are_named(void **state) {
     refused(deep, PIECES("expected JSON"));
 }
 
-static void windows_are_where_a_family_has_them(void **state) {
+static void windows_and_sparse_layers_are_where_a_family_has_them(void **state) {
     (void)state;
     without_json_skip();
+    parse_or_fail("{\"model_type\":\"qwen3_moe\"," TINY ",\"moe_intermediate_size\":3,\"num_experts\":0,\"num_experts_per_tok\":2}"); /* all dense */
+    assert_true(model.parameters.dense_ffn == 2 * 3 * 8 * 5 && model.parameters.router == 0);
     parse_or_fail(MIXTRAL ",\"sliding_window\":6}");
     assert_true(model.shape.window[0] == 6 && model.shape.window[1] == 6);
     parse_or_fail("{\"model_type\":\"qwen2\"," TINY ",\"use_sliding_window\":true,\"sliding_window\":6,\"max_window_layers\":1}");
@@ -548,7 +550,7 @@ int main(void) {
         cmocka_unit_test(nothing_overflows_at_the_bounds),
         cmocka_unit_test(every_spelling_is_read),
         cmocka_unit_test(bad_configurations_are_named),
-        cmocka_unit_test(windows_are_where_a_family_has_them),
+        cmocka_unit_test(windows_and_sparse_layers_are_where_a_family_has_them),
         cmocka_unit_test(a_gguf_counts_its_tensors),
         cmocka_unit_test(a_gguf_of_another_family),
         cmocka_unit_test(bad_files_are_named),

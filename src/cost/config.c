@@ -63,8 +63,9 @@ static const struct {
 /* Whether `word` is one of the names between spaces. */
 static bool among(const char *names, const char *word) {
     const size_t count = strlen(word);
+    if (count == 0 || strchr(word, ' ') != NULL) return false;
     for (const char *at = strstr(names, word); at != NULL; at = strstr(at + 1, word)) {
-        if ((at == names || at[-1] == ' ') && (at[count] == ' ' || at[count] == '\0')) return count > 0 && strchr(word, ' ') == NULL;
+        if ((at == names || at[-1] == ' ') && (at[count] == ' ' || at[count] == '\0')) return true;
     }
     return false;
 }

@@ -31,7 +31,8 @@ static void plain_decoder(const Config *c, CostShape *s) {
 }
 
 static void plain_experts(const Config *c, CostShape *s, size_t hidden) {
-    s->experts = c->value[EXPERTS], s->top_k = c->value[TOP_K];
+    s->experts = c->value[EXPERTS];
+    s->top_k = s->experts > 0 ? c->value[TOP_K] : 0; /* without experts every layer is dense */
     s->expert = (CostFfn){3, hidden, false};
 }
 

@@ -51,7 +51,7 @@ static Status open_config(CostModel *m, const char *path, Fault *f) {
     if (stat(path, &file) == 0 && file.st_size > CONFIG_BYTES_MOST)
         return fault(f, STATUS_FAIL, "%s: expected a config.json or a GGUF, found %lld bytes of something else", path, (long long)file.st_size);
     if (file_read(path, &text, &bytes, f) != STATUS_OK) return STATUS_FAIL;
-    const Status status = cost_from_config(m, (const char *)text, bytes, path, f);
+    const Status status = cost_from_config(m, (const char *)text, bytes, strcmp(path, "-") == 0 ? "standard input" : path, f);
     free(text);
     return status;
 }
