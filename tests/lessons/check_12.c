@@ -198,9 +198,12 @@ static bool nobody_is_served(const void *problem) {
         if (p->plan->token_slot[i] != -1) return false;
     return p->served > 0;
 }
+static bool reads_capacity(const void *problem) { return ((const Problem *)problem)->capacity == 0 && nobody_is_served(problem); }
 static bool gaps_are_new(const void *problem) { return ((const Problem *)problem)->gaps; }
 
 static const Idea service_ideas[] = {
+    {"Nobody got a slot, in a case without a limit: plan->capacity is 0 there. What an expert has is its range, offsets[e] to offsets[e+1].",
+     reads_capacity},
     {"Nobody got a slot.", nobody_is_served},
     {"You went token by token, so that a second choice took a place from a later token's first choice. All first choices go first: the loop over k "
      "is the outer one.",
