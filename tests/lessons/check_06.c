@@ -185,8 +185,8 @@ static void check_plan(const char *name, const int32_t *ids, size_t T, size_t E,
     check_ids("token_slot", plan.token_slot, p.token_slot, "token", T, "choice", K);
     check_ids("slot_token", plan.slot_token, p.slot_token, NULL, 1, "slot", p.served);
     check_ids("slot_choice", plan.slot_choice, p.slot_choice, NULL, 1, "slot", p.served);
-    check_number("served, the slots in use,", (double)plan.served, (double)p.served, 0);
-    check_number("dropped", (double)plan.dropped, 0, 0);
+    check_sizes("served, the slots in use", &plan.served, &p.served, NULL, 1, NULL, 1);
+    check_sizes("dropped", &plan.dropped, &(size_t){0}, NULL, 1, NULL, 1);
 }
 
 static void check_random(const char *name, size_t T, size_t E, size_t K, uint64_t seed, bool gaps) {

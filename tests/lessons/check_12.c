@@ -65,7 +65,8 @@ static void check_slots(void) {
     for (size_t i = 0; i < CASES; i++) {
         check_case(slot_ideas, NULL, "capacity_slots of factor %g, T = %zu, E = %zu, K = %zu", cases[i].factor, cases[i].tokens, cases[i].experts,
                    cases[i].top_k);
-        check_number("capacity_slots", (double)slots[i], cases[i].factor > 0 ? ceil(exact(i)) : 0, 0);
+        const size_t expected = cases[i].factor > 0 ? (size_t)ceil(exact(i)) : 0;
+        check_sizes("capacity_slots", &slots[i], &expected, NULL, 1, NULL, 1);
     }
 }
 
@@ -255,8 +256,8 @@ static void check_service(const char *name, const int32_t *ids, const int32_t *t
     check_ids("token_slot", plan.token_slot, p.token_slot, "token", T, "choice", K);
     check_ids("slot_token", plan.slot_token, p.slot_token, NULL, 1, "slot", p.served);
     check_ids("slot_choice", plan.slot_choice, p.slot_choice, NULL, 1, "slot", p.served);
-    check_number("served", (double)plan.served, (double)p.served, 0);
-    check_number("dropped", (double)plan.dropped, (double)p.dropped, 0);
+    check_sizes("served", &plan.served, &p.served, NULL, 1, NULL, 1);
+    check_sizes("dropped", &plan.dropped, &p.dropped, NULL, 1, NULL, 1);
 }
 
 static void check_random(const char *name, size_t T, size_t E, size_t K, size_t capacity, uint64_t seed, bool gaps) {
