@@ -150,6 +150,7 @@ test-interop: programs ## hold this engine against llama.cpp and transformers (P
 	@sh tools/interop.sh $(BUILD)/moe $(PYTHON)
 golden: ## make the golden data again (PYTHON=... with the packages of tests/golden/requirements.txt)
 	$(PYTHON) tests/golden/make_golden.py
+	$(PYTHON) tests/golden/make_cost.py
 FUZZ_SECONDS ?= 600
 fuzz: ## libFuzzer over reading and running a model, FUZZ_SECONDS=600 (clang)
 	@$(MAKE) BUILD=$(BUILD)/fuzz CC=clang SAN=fuzzer-no-link,address,undefined NO_OMP=1 fuzz-run

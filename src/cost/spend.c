@@ -23,7 +23,7 @@ uint64_t cost_bytes_touched(const CostParameters *p, const CostShape *s, size_t 
     const uint64_t embedding = s->tied ? p->embedding : (uint64_t)smaller(tokens, s->vocab) * s->model_dim;
     const double one_of_each_layer = s->experts == 0 ? 0 : (double)(p->experts / s->experts);
     const uint64_t experts = (uint64_t)llround(one_of_each_layer * cost_expected_experts(s->experts, s->top_k, tokens));
-    return cost_bytes(always + embedding + experts, type);
+    return cost_bytes(always + embedding + (experts < p->experts ? experts : p->experts), type); /* beyond 2^53 a double rounds */
 }
 
 /* ---- a context ---- */

@@ -1,5 +1,6 @@
-/* fuzz_gguf.c: libFuzzer over everything that believes a file: the directory, the model, the tokenizer, the trace, and three tokens through the
+/* fuzz_gguf.c: libFuzzer over everything that believes a file: the directory, the model, the tokenizer, the trace, the costs, and three tokens through the
  * model. Enters: any bytes. Leaves: nothing; the sanitizers watch. Seeds: tests/make_tiny.c. `make fuzz` runs it. */
+#include "cost/cost.h"
 #include "model/model.h"
 #include "trace/trace.h"
 
@@ -64,6 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
     (void)sum;
     run_tokenizer(&g, (const char *)bytes, count < 300 ? count : 300);
     run_model(&g);
+    static CostModel costs;
+    (void)cost_from_gguf(&costs, &g, &f);
     if (trace_read(&trace, &g, &f) == STATUS_OK) trace_free(&trace);
     gguf_close(&g);
     return 0;
