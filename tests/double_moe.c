@@ -115,6 +115,22 @@ static void each_loss_alone(void **state) {
     }
 }
 
+/* Shazeer's two losses, alone and together, with as many choices as experts too; the load loss where there is noise to make it smooth. */
+static void importance_and_load(void **state) {
+    (void)state;
+    for (size_t rule = 0; rule < routing_rule_count; rule++) {
+        for (unsigned option = 0; option < 8; option++) {
+            MoeConfig c = config_of(routing_rules[rule].name, 4, 3, 4, (size_t[]){1, 2, 3, 4}[option % 4]);
+            c.importance_w = option / 4 == 0 || !c.rule->needs_noise ? 0.5 : 0;
+            c.load_w = c.rule->needs_noise ? 0.5 : 0;
+            c.capacity_factor = option % 2 == 0 ? 0 : 0.8;
+            keep_possible(&c);
+            check_layer(&c, 6, true, 40 + option);
+            check_layer(&c, 6, false, 50 + option);
+        }
+    }
+}
+
 static void one_token_and_one_expert(void **state) {
     (void)state;
     for (size_t rule = 0; rule < routing_rule_count; rule++) {
@@ -136,10 +152,8 @@ static void summary(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_option_of_every_rule),
-        cmocka_unit_test(each_loss_alone),
-        cmocka_unit_test(one_token_and_one_expert),
-        cmocka_unit_test(summary),
+        cmocka_unit_test(every_option_of_every_rule), cmocka_unit_test(each_loss_alone), cmocka_unit_test(importance_and_load),
+        cmocka_unit_test(one_token_and_one_expert),   cmocka_unit_test(summary),
     };
     return cmocka_run_group_tests_name("moe gradients in " REAL_NAME, tests, NULL, NULL);
 }

@@ -132,6 +132,8 @@ static inline void rig_acts(Rig *r) {
     MoeActs *a = &r->acts;
     a->tokens = T;
     rig_plan(r, &a->plan, T, E, K);
+    a->importance = guarded(r, E, sizeof *a->importance);
+    a->smooth_load = guarded(r, E, sizeof *a->smooth_load);
     a->ids = guarded(r, T * K, sizeof *a->ids);
     r->token_ids = guarded(r, T, sizeof *r->token_ids);
     for (size_t t = 0; t < T; t++) r->token_ids[t] = (int32_t)(t * 7 % 50);
@@ -188,10 +190,10 @@ static inline void rig_backward(Rig *r) {
     moe_backward(r->d_x, &r->g, &r->scratch, r->d_y, &r->acts, r->x, &r->w, &r->c, r->tokens, r->training, r->noise_seed, r->loss_scale);
 }
 
-/* What the gradients are gradients of: Σ y·d_y + scale·(aux + z), added up in double. */
+/* What the gradients are gradients of: Σ y·d_y + scale·(all balance losses), added up in double. */
 static inline double rig_loss(Rig *r) {
     rig_forward(r);
-    double loss = r->loss_scale * (r->acts.aux_loss + r->acts.z_loss);
+    double loss = r->loss_scale * (r->acts.aux_loss + r->acts.z_loss + r->acts.importance_loss + r->acts.load_loss);
     for (size_t i = 0; i < r->tokens * r->c.model_dim; i++) loss += (double)r->y[i] * (double)r->d_y[i];
     return loss;
 }

@@ -294,11 +294,11 @@ static void test_watching_moves_no_bit(void **state) {
     assert_true(run_whole(&c) != plain);
 }
 
-static void test_resume_same_bits(void **state) {
-    (void)state;
-    TrainConfig c = tiny();
+static void refused(const TrainConfig *c, ResumeMode resume, Status expected, const char *piece);
+
+/* c: everything but the paths. */
+static void resumes_with_same_bits(TrainConfig c) {
     c.out_path = path_in("whole.gguf");
-    c.model.moe.rule = routing_rule_find("noisy-topk"); /* so that noise has to come back too */
     c.log_path = path_in("whole.csv");
     const uint64_t whole = run_whole(&c);
     c.out_path = path_in("parts.gguf");
@@ -331,6 +331,85 @@ static void test_resume_same_bits(void **state) {
     assert_int_equal(lines, c.steps + 1);
     free(a);
     free(b);
+}
+
+static void test_resume_same_bits(void **state) {
+    (void)state;
+    TrainConfig c = tiny();
+    c.model.moe.rule = routing_rule_find("noisy-topk"); /* so that noise has to come back too */
+    resumes_with_same_bits(c);
+    c.model.moe.importance_w = c.model.moe.load_w = 0.1;
+    resumes_with_same_bits(c);
+}
+
+/* The biases are no gradient's work, so only a checkpoint can bring them back. */
+static void test_biases_resume_with_same_bits(void **state) {
+    (void)state;
+    TrainConfig c = tiny();
+    c.model.moe.rule = routing_rule_find("sigmoid-bias");
+    c.bias_rate = 0.03;
+    resumes_with_same_bits(c);
+}
+
+/* After n steps a bias is rate times a whole number from −n to n, as even as the number of its steps; without a rate it is what it was. */
+static void test_biases_move_by_the_rate(void **state) {
+    (void)state;
+    TrainConfig c = tiny();
+    c.out_path = path_in("bias.gguf");
+    c.log_path = path_in("bias.csv");
+    c.model.moe.rule = routing_rule_find("sigmoid-bias");
+    c.accumulate = 2; /* the load of the whole step decides, not of its last part */
+    for (size_t run = 0; run < 2; run++) {
+        c.bias_rate = run == 0 ? 0.0 : 0.25;
+        Trainer *t = must_open(&c, RESUME_NEVER);
+        double expected[2 * 4] = {0};
+        for (size_t step = 1; step <= c.steps; step++) {
+            StepReport r;
+            Fault f = {""};
+            if (trainer_step(t, &r, &f) != STATUS_OK) fail_msg("%s", f.text);
+            assert_true((r.bias == NULL) == (run == 0));
+            size_t asked = 0;
+            for (size_t i = 0; i < 8; i++) asked += r.load[i];
+            assert_int_equal(asked, 2 * c.batch * c.context * c.model.moe.top_k);
+            for (size_t i = 0; i < 8; i++) {
+                const double over = (double)r.load[i] - (double)asked / 8;
+                expected[i] += run == 0 ? 0 : over < 0 ? 0.25 : over > 0 ? -0.25 : 0;
+                const LayerView layer = model_layer(&t->model, t->model.values, i / 4);
+                near((double)layer.moe.router.bias[i % 4], expected[i], 0);
+                if (run == 1) near((double)r.bias[i], expected[i], 0);
+            }
+        }
+        trainer_close(t);
+        char *log = read_whole(c.log_path);
+        assert_true((strstr(log, ",bias_0_0,bias_0_1,") != NULL) == (run == 1));
+        free(log);
+    }
+}
+
+/* Files of runs without the later factors are what they were before these came: the keys are not there, and not there means off. */
+static void test_factors_off_are_absent(void **state) {
+    (void)state;
+    TrainConfig c = tiny();
+    c.out_path = path_in("off.gguf");
+    c.model.moe.rule = routing_rule_find("noisy-topk");
+    const uint64_t plain = run_whole(&c);
+    for (size_t on = 0; on < 2; on++) {
+        c.model.moe.importance_w = on == 0 ? 0.0 : 0.1;
+        Trainer *t = must_open(&c, RESUME_NEVER);
+        (void)must_step(t);
+        assert_int_equal(trainer_checkpoint(t, NULL), STATUS_OK);
+        trainer_close(t);
+        Gguf g;
+        assert_int_equal(gguf_open(&g, path_in("off.gguf.checkpoint"), NULL), STATUS_OK);
+        assert_true((gguf_find(&g, "train.importance") != NULL) == (on == 1));
+        assert_null(gguf_find(&g, "train.load"));
+        assert_null(gguf_find(&g, "train.bias-rate"));
+        gguf_close(&g);
+        TrainConfig other = c;
+        other.model.moe.importance_w = on == 0 ? 0.1 : 0.0;
+        refused(&other, RESUME_MUST, STATUS_USAGE, on == 0 ? "--importance 0," : "--importance 0.1");
+    }
+    assert_true(run_whole(&c) != plain);
 }
 
 /* A run of two steps less one line: the message names the setting. */
@@ -522,6 +601,16 @@ static void test_settings_refused(void **state) {
     refused(&c, RESUME_NEVER, STATUS_USAGE, "--experts-used 5");
     c = good;
     c.out_path = out;
+    c.model.moe.load_w = 0.1;
+    refused(&c, RESUME_NEVER, STATUS_USAGE, "--load 0.1");
+    c.model.moe.load_w = 0.0;
+    c.model.moe.importance_w = (double)NAN;
+    refused(&c, RESUME_NEVER, STATUS_USAGE, "--importance");
+    c.model.moe.importance_w = 0.0;
+    c.bias_rate = 0.001;
+    refused(&c, RESUME_NEVER, STATUS_USAGE, "--bias-rate 0.001");
+    c = good;
+    c.out_path = out;
     c.model.moe.rule = routing_rule_find("switch");
     refused(&c, RESUME_NEVER, STATUS_USAGE, "switch");
     c = good;
@@ -646,6 +735,9 @@ int main(void) {
         cmocka_unit_test(test_threads_same_bits),
         cmocka_unit_test(test_watching_moves_no_bit),
         cmocka_unit_test(test_resume_same_bits),
+        cmocka_unit_test(test_biases_resume_with_same_bits),
+        cmocka_unit_test(test_biases_move_by_the_rate),
+        cmocka_unit_test(test_factors_off_are_absent),
         cmocka_unit_test(test_resume_refused),
         cmocka_unit_test(test_loss_falls_and_file_runs),
         cmocka_unit_test(test_accumulation),

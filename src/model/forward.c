@@ -57,7 +57,7 @@ static void ffn_block(LayerActs *l, const LayerView *w, const ModelConfig *c, Mo
         l->moe.tokens = l->moe.plan.tokens = tokens; /* the arrays have room for more */
         l->moe.token_ids = ids;
         moe_forward(a->ffn_out, &l->moe, l->ffn_norm, &weights, &c->moe, tokens, o->training, layer_noise_seed(o->noise_seed, layer));
-        a->balance_loss += l->moe.aux_loss + l->moe.z_loss;
+        a->balance_loss += l->moe.aux_loss + l->moe.z_loss + l->moe.importance_loss + l->moe.load_loss;
     } else {
         const FfnWeights weights = dense_weights_view(c, w);
         dense_forward(a->ffn_out, l->hidden_gate, l->hidden_up, l->hidden, l->ffn_norm, &weights, tokens);

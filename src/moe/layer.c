@@ -77,10 +77,16 @@ Status moe_config_check(const MoeConfig *c, Fault *f) {
     const struct {
         const char *name;
         double value;
-    } factors[] = {{"capacity_factor", c->capacity_factor}, {"aux_alpha", c->aux_alpha}, {"z_beta", c->z_beta}};
+    } factors[] = {{"capacity_factor", c->capacity_factor},
+                   {"aux_alpha", c->aux_alpha},
+                   {"z_beta", c->z_beta},
+                   {"importance_w", c->importance_w},
+                   {"load_w", c->load_w}};
     for (size_t i = 0; i < sizeof factors / sizeof *factors; i++)
         if (!(factors[i].value >= 0) || isinf(factors[i].value))
             return fault(f, STATUS_USAGE, "%s: expected a finite number from 0 up, found %g", factors[i].name, factors[i].value);
+    if (c->load_w > 0 && !c->rule->needs_noise)
+        return fault(f, STATUS_USAGE, "load_w: the load loss is of a rule with noise, and %s has none", c->rule->name);
     const Status rule = check_rule(c, f);
     return rule != STATUS_OK ? rule : check_sizes(c, f);
 }
@@ -124,6 +130,8 @@ static size_t acts_walk(MoeActs *acts, Arena *arena, const MoeConfig *c, size_t 
         acts->group_ids = take(arena, &bytes, T, c->groups, sizeof *acts->group_ids);
     }
     if (c->rule->mixes) acts->plan.mix = take_reals(arena, &bytes, T, E);
+    if (c->importance_w > 0) acts->importance = take(arena, &bytes, 1, E, sizeof *acts->importance);
+    if (c->load_w > 0) acts->smooth_load = take(arena, &bytes, 1, E, sizeof *acts->smooth_load);
     acts->xs = take_reals(arena, &bytes, S, D);
     acts->ys = take_reals(arena, &bytes, S, D);
     if (gated) acts->hidden_gate = take_reals(arena, &bytes, S, F);
@@ -244,6 +252,8 @@ void moe_forward(real *y, MoeActs *acts, const real *x, const MoeWeights *w, con
 
     acts->aux_loss = c->aux_alpha > 0 ? balance_aux(NULL, acts->probs, acts->plan.load, T, E, c->aux_alpha, 1) : 0;
     acts->z_loss = c->z_beta > 0 ? balance_zloss(NULL, acts->logits, acts->probs, T, E, c->z_beta, 1) : 0;
+    acts->importance_loss = c->importance_w > 0 ? balance_importance(NULL, acts->importance, &selection, c->importance_w, 1) : 0;
+    acts->load_loss = c->load_w > 0 ? balance_load(NULL, NULL, acts->smooth_load, &selection, c->load_w, 1) : 0;
 }
 
 /* ---- backward ---- */
@@ -259,16 +269,18 @@ static void shared_backward(real *d_x, const FfnGrads *d_w, MoeScratch *scratch,
     }
 }
 
-/* The router learns from three sources: the weights of the choices, the auxiliary loss, the z-loss. */
+/* The router learns from five sources: the weights of the choices, by the task and by the importance loss, and three losses of its own. */
 static void routing_backward(real *d_x, const RouterGrads *d_w, MoeScratch *scratch, const MoeActs *acts, const real *x, const RouterWeights *w,
                              const MoeConfig *c, const Selection *selection, double loss_scale) {
     const size_t T = selection->tokens, E = c->experts;
     const bool noisy = c->rule->needs_noise && selection->training;
     clear(scratch->d_logits, T, E);
     if (noisy) clear(scratch->d_noise_logits, T, E);
+    if (c->importance_w > 0) balance_importance(scratch->d_weights, acts->importance, selection, c->importance_w, loss_scale);
     c->rule->backward(scratch->d_logits, scratch->d_noise_logits, scratch->d_weights, selection);
     if (c->aux_alpha > 0) balance_aux(scratch->d_logits, acts->probs, acts->plan.load, T, E, c->aux_alpha, loss_scale);
     if (c->z_beta > 0) balance_zloss(scratch->d_logits, acts->logits, acts->probs, T, E, c->z_beta, loss_scale);
+    if (c->load_w > 0) balance_load(scratch->d_logits, scratch->d_noise_logits, acts->smooth_load, selection, c->load_w, loss_scale);
     router_backward(d_x, d_w, scratch->d_router_hidden, scratch->d_logits, acts->router_hidden, x, w, T);
     if (noisy) router_noise_backward(d_x, d_w, scratch->d_noise_logits, x, w, T);
 }

@@ -236,6 +236,15 @@ void combine_backward(real *d_ys, real *d_weights, const real *d_y, const real *
 double balance_aux(real *d_logits, const real *probs, const size_t *load, size_t tokens, size_t experts, double alpha, double scale);
 /* β·mean(logsumexp²) (ST-MoE, eq. 5). d_logits may be NULL; otherwise scale times the gradient is added. */
 double balance_zloss(real *d_logits, const real *logits, const real *probs, size_t tokens, size_t experts, double beta, double scale);
+/* w·CV²(importance), importance_i = Σ_t weight of expert i for token t (Shazeer 2017, eq. 6-7), before capacity. importance (E): overwritten.
+ * d_weights (T,K) may be NULL; otherwise scale times the gradient is added. */
+double balance_importance(real *d_weights, double *importance, const Selection *s, double w, double scale);
+/* w·CV²(load), load_i = Σ_t P(x_t,i), the chance that expert i is among the K best when its own noise is drawn again (Shazeer 2017, appendix A):
+ * a smooth stand-in for the count, which has no gradient. Of noisy-topk in training. load (E): overwritten; 0 where K = E or without noise.
+ * d_logits, d_noise_logits (T,E) may both be NULL; otherwise scale times the gradient is added. */
+double balance_load(real *d_logits, real *d_noise_logits, double *load, const Selection *s, double w, double scale);
+/* Balancing without a loss (DeepSeek-V3, section 2.1.2): bias (E) of an expert with less than the mean load rises by `rate`, with more it falls. */
+void balance_bias_update(real *bias, const size_t *load, size_t experts, double rate);
 typedef struct { double cv2, entropy_bits, max_share; size_t dead; } LoadSpread; /* cv2 = var/mean² (population) */
 LoadSpread load_spread(const size_t *load, size_t experts);
 
@@ -252,6 +261,7 @@ typedef struct {
     size_t groups, groups_used;                   /* sigmoid-bias: E experts in so many groups, the best are looked into; 0: no groups */
     double routed_scale;                          /* sigmoid-bias: what the weights sum to (routed_scaling_factor of DeepSeek-V3) */
     double take_factor;                           /* expert-choice: experts a token meets on average; each takes take_factor·T/E tokens */
+    double importance_w, load_w;                  /* likewise; load_w wants a rule with noise */
 } MoeConfig;
 /* All-or-nothing check of a configuration from outside; the message names the field. */
 Status moe_config_check(const MoeConfig *config, Fault *f);
@@ -279,7 +289,8 @@ typedef struct {
     real *hidden_gate, *hidden_up, *hidden;      /* (S,F) */
     real *shared_gate, *shared_up, *shared_hidden; /* (shared_experts,T,F) or NULL */
     real *shared_y;                              /* (T,D) scratch or NULL */
-    double aux_loss, z_loss;                     /* of this pass, already scaled by alpha and beta */
+    double *importance, *smooth_load;            /* (E) or NULL when their losses are off */
+    double aux_loss, z_loss, importance_loss, load_loss; /* of this pass, each already scaled by its factor */
 } MoeActs;
 size_t moe_slots(const MoeConfig *c, size_t tokens); /* S: the most that can be asked for */
 size_t moe_acts_bytes(const MoeConfig *c, size_t tokens);

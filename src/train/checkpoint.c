@@ -13,11 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
+static bool is_off(const Setting *s) { return s->off_is_absent && strcmp(s->value, "0") == 0; }
+
 static void setting_key(char *key, size_t key_bytes, const char *flag) { snprintf(key, key_bytes, "train.%s", flag); }
 
 void settings_put(const Settings *s, GgufWriter *w) {
     for (size_t i = 0; i < s->count; i++) {
         char key[64];
+        if (is_off(&s->list[i])) continue;
         setting_key(key, sizeof key, s->list[i].flag);
         gguf_put_string(w, key, s->list[i].value, strlen(s->list[i].value));
     }
@@ -43,7 +46,7 @@ static Status compare_setting(const Gguf *g, const Setting *now, Fault *f) {
     char key[64];
     setting_key(key, sizeof key, now->flag);
     GgufString then;
-    const Status status = gguf_get_string(g, key, &then, NULL, f);
+    const Status status = gguf_get_string(g, key, &then, now->off_is_absent ? "0" : NULL, f);
     if (status != STATUS_OK) return status;
     if (then.count == strlen(now->value) && memcmp(then.bytes, now->value, then.count) == 0) return STATUS_OK;
     return fault(f, STATUS_USAGE,

@@ -110,6 +110,9 @@ static Status check_numbers(const TrainConfig *c, Fault *f) {
         {"--z", c->model.moe.z_beta, 0.0, 1e6},
         {"--routed-scale", c->model.moe.routed_scale, 1e-6, 1e6},
         {"--take-factor", c->model.moe.take_factor, 1e-6, 1e6},
+        {"--importance", c->model.moe.importance_w, 0.0, 1e6},
+        {"--load", c->model.moe.load_w, 0.0, 1e6},
+        {"--bias-rate", c->bias_rate, 0.0, 1e6},
         {"--rope-theta", c->model.rope_theta, 1.0, 1e12},
         {"--paragraphs", c->paragraphs, 0.0, 1.0},
         {"--validation-share", c->validation_share, 0.0, 0.5},
@@ -169,6 +172,13 @@ static Status check_together(const TrainConfig *c, Fault *f) {
         return fault(f, STATUS_USAGE, "--experts-used %zu: the rule %s uses %zu of %zu experts; leave the flag out, or give %zu", moe->top_k,
                      moe->rule->name, fixed, moe->experts, fixed);
     }
+    if (moe->load_w > 0.0 && !moe->rule->needs_noise) {
+        return fault(f, STATUS_USAGE, "--load %g: the load loss is of --rule noisy-topk, whose noise makes it smooth; %s has none", moe->load_w,
+                     moe->rule->name);
+    }
+    if (c->bias_rate > 0.0 && !moe->rule->needs_bias) {
+        return fault(f, STATUS_USAGE, "--bias-rate %g: a bias is of --rule sigmoid-bias; %s has none", c->bias_rate, moe->rule->name);
+    }
     return check_rule(moe, f);
 }
 
@@ -181,10 +191,16 @@ Status train_config_check(const TrainConfig *c, Fault *f) {
     return status;
 }
 
+/* A factor that came later than the first checkpoints: 0 is off, and off is not written, so that those files stay what they are. */
+static void settings_add_factor(Settings *s, const char *flag, double value) {
+    settings_add(s, flag, "%.17g", value);
+    s->list[s->count - 1].off_is_absent = true;
+}
+
 void settings_add(Settings *s, const char *flag, const char *format, ...) {
     assert(s->count < SETTINGS_MAX);
     Setting *setting = &s->list[s->count++];
-    setting->flag = flag;
+    *setting = (Setting){.flag = flag};
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(setting->value, sizeof setting->value, format, arguments);
@@ -222,6 +238,9 @@ void settings_fill(Settings *s, const TrainConfig *c) {
         settings_add(s, "routed-scale", "%.17g", moe->routed_scale);
     }
     if (moe->rule != NULL && moe->rule->experts_choose) settings_add(s, "take-factor", "%.17g", moe->take_factor);
+    settings_add_factor(s, "importance", moe->importance_w);
+    settings_add_factor(s, "load", moe->load_w);
+    settings_add_factor(s, "bias-rate", c->bias_rate);
     settings_add(s, "untied", "%s", m->tied ? "no" : "yes");
     settings_add(s, "rope-theta", "%.17g", m->rope_theta);
     settings_add(s, "vocab", "%zu", c->vocab);

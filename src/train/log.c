@@ -2,6 +2,7 @@
  *
  * Enters: the report of a step. Leaves: a line
  *   step,loss,validation_loss,balance_loss,lr,grad_norm,tokens_per_s,worst_cv2,dead,dropped,isa,load_<layer>_<expert>...
+ * and then, where the run asks for them, importance_loss and load_loss, which are parts of balance_loss, and bias_<layer>_<expert>...
  * validation_loss is empty where it was not measured; layers count MoE layers. Numbers carry 17 digits, so equal text is equal bits.
  * All columns but tokens_per_s are the same for any number of threads and across a resume: lines later than the checkpoint are
  * cut off when resuming, and written again.
@@ -18,10 +19,15 @@
 
 static const char COLUMNS[] = "step,loss,validation_loss,balance_loss,lr,grad_norm,tokens_per_s,worst_cv2,dead,dropped,isa";
 
-static void write_header(FILE *to, size_t layers, size_t experts) {
+static void write_header(FILE *to, const TrainLog *log) {
     fputs(COLUMNS, to);
-    for (size_t l = 0; l < layers; l++) {
-        for (size_t e = 0; e < experts; e++) fprintf(to, ",load_%zu_%zu", l, e);
+    for (size_t l = 0; l < log->layers; l++) {
+        for (size_t e = 0; e < log->experts; e++) fprintf(to, ",load_%zu_%zu", l, e);
+    }
+    if (log->with_importance) fputs(",importance_loss", to);
+    if (log->with_load) fputs(",load_loss", to);
+    for (size_t l = 0; l < log->layers && log->with_bias; l++) {
+        for (size_t e = 0; e < log->experts; e++) fprintf(to, ",bias_%zu_%zu", l, e);
     }
     fputc('\n', to);
 }
@@ -46,7 +52,7 @@ static Status rewrite(const TrainLog *log, const char *kept, size_t kept_count, 
     if (kept_count > 0) {
         fwrite(kept, 1, kept_count, out.file);
     } else {
-        write_header(out.file, log->layers, log->experts);
+        write_header(out.file, log);
     }
     return outfile_commit(&out, f);
 }
@@ -65,8 +71,10 @@ static Status read_old(unsigned char **old, size_t *count, bool *ordinary, const
     return fault(f, STATUS_FAIL, "--log %s: the file is there and is no training log; give another name, or remove it", path);
 }
 
-Status log_open(TrainLog *log, const char *path, size_t layers, size_t experts, const char *isa, size_t keep_steps, Fault *f) {
-    *log = (TrainLog){.descriptor = -1, .path = path, .layers = layers, .experts = experts, .isa = isa};
+Status log_open(TrainLog *log, const char *path, const TrainLog *form, size_t keep_steps, Fault *f) {
+    *log = *form;
+    log->descriptor = -1;
+    log->path = path;
     unsigned char *old = NULL;
     size_t count = 0;
     bool ordinary = true;
@@ -87,6 +95,9 @@ static void write_line(FILE *to, const TrainLog *log, const StepReport *r) {
     fprintf(to, ",%.17g,%.17g,%.17g,%.0f,%.17g,%zu,%zu,%s", r->balance_loss, r->lr, r->grad_norm, r->tokens_per_s, r->worst_cv2, r->dead, dropped,
             log->isa);
     for (size_t i = 0; i < r->layers * r->experts; i++) fprintf(to, ",%zu", r->load[i]);
+    if (log->with_importance) fprintf(to, ",%.17g", r->importance_loss);
+    if (log->with_load) fprintf(to, ",%.17g", r->load_loss);
+    for (size_t i = 0; i < r->layers * r->experts && log->with_bias; i++) fprintf(to, ",%.9g", (double)r->bias[i]);
     fputc('\n', to);
 }
 

@@ -19,6 +19,7 @@ struct Trainer {
     real *logits, *d_logits; /* (rows·N,V) */
     int32_t *inputs, *targets; /* (B,N) */
     size_t *load, *dropped, *last_used; /* (moe_layers,E), (moe_layers), (moe_layers,E) */
+    real *bias; /* (moe_layers,E): a copy to show; those in use are in the model */
     TrainLog log;
     Fault log_fault;
     size_t done, resumed; /* steps */

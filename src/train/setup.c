@@ -163,6 +163,7 @@ static Status take_arrays(Trainer *t, Fault *f) {
     if (status == STATUS_OK) status = take(&t->targets, batch, sizeof(int32_t), f);
     if (status == STATUS_OK) status = take(&t->load, loads, sizeof(size_t), f);
     if (status == STATUS_OK) status = take(&t->last_used, loads, sizeof(size_t), f);
+    if (status == STATUS_OK) status = take(&t->bias, loads, sizeof(real), f);
     if (status == STATUS_OK) status = take(&t->dropped, t->moe_layers, sizeof(size_t), f);
     if (status == STATUS_OK) status = model_acts_new(&t->acts, &t->model.config, t->rows, c->context, true, f);
     if (status == STATUS_OK) status = kv_init(&t->kv, &t->model.config, t->rows, c->context, f);
@@ -223,7 +224,14 @@ static Status build(Trainer *t, const Raw *raw, const Gguf *checkpoint, Fault *f
             status = fault(f, STATUS_FAIL, "%s: step %zu of %zu; --fresh starts again", t->checkpoint_path, t->done, t->config.steps);
     }
     if (status != STATUS_OK || t->config.log_path == NULL) return status;
-    return log_open(&t->log, t->config.log_path, t->moe_layers, t->config.model.moe.experts, fast_active()->name, t->done, f);
+    const MoeConfig *moe = &t->config.model.moe;
+    const TrainLog form = {.layers = t->moe_layers,
+                           .experts = moe->experts,
+                           .isa = fast_active()->name,
+                           .with_importance = moe->importance_w > 0,
+                           .with_load = moe->load_w > 0,
+                           .with_bias = t->config.bias_rate > 0};
+    return log_open(&t->log, t->config.log_path, &form, t->done, f);
 }
 
 static Status open_all(Trainer *t, ResumeMode resume, Fault *f) {
@@ -278,8 +286,8 @@ void trainer_close(Trainer *t) {
     kv_free(&t->kv);
     model_free(&t->model);
     tokenizer_free(&t->tokenizer);
-    void *const pieces[] = {t->train.tokens, t->train.starts, t->validation.tokens, t->adam.m, t->adam.v,  t->grads,    t->logits,
-                            t->d_logits,     t->inputs,       t->targets,           t->load,   t->dropped, t->last_used};
+    void *const pieces[] = {t->train.tokens, t->train.starts, t->validation.tokens, t->adam.m, t->adam.v,  t->grads,     t->logits,
+                            t->d_logits,     t->inputs,       t->targets,           t->load,   t->dropped, t->last_used, t->bias};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) free(pieces[i]);
     free(t);
 }

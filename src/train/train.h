@@ -22,6 +22,7 @@ typedef struct {
     size_t warmup; /* steps of linear warm-up */
     double beta1, beta2, eps, weight_decay;
     double clip; /* largest norm of the gradient; 0 is no limit */
+    double bias_rate; /* what a step moves the selection biases of sigmoid-bias by; 0: they stay as they are */
     size_t validate_every; /* steps; 0: only at the end */
     size_t validate_windows; /* sequences of one validation */
     double paragraphs; /* share of windows that begin where a paragraph does */
@@ -41,6 +42,7 @@ enum { SETTINGS_MAX = 48 };
 typedef struct {
     const char *flag;
     char value[MODEL_MAX_LAYERS + 8];
+    bool off_is_absent; /* "0" is not written, and what is not written is "0" */
 } Setting; /* "lr", "0.002" */
 typedef struct {
     size_t count;
@@ -89,7 +91,8 @@ void adamw_step(real *values, AdamState *state, const real *grads, const ParamTa
 typedef struct Trainer Trainer;
 typedef struct {
     size_t step, steps;
-    double loss, balance_loss; /* cross-entropy in nats per token, mean of the step; auxiliary terms beside it */
+    double loss, balance_loss; /* cross-entropy in nats per token, mean of the step; all auxiliary terms beside it */
+    double importance_loss, load_loss; /* of balance_loss, the part of these terms */
     double grad_norm, lr; /* norm before clipping */
     double validation_loss; /* NAN when not measured at this step */
     double tokens_per_s; /* of late, without validation and saving */
@@ -97,6 +100,7 @@ typedef struct {
     size_t layers, experts; /* MoE layers, E */
     const size_t *load; /* (layers,E) of this step, all micro-batches */
     const size_t *dropped; /* (layers) slots beyond capacity */
+    const real *bias; /* (layers,E) selection biases after this step, or NULL when nothing moves them */
     double worst_cv2; /* largest load CV² of a layer */
     bool log_due; /* a line went to the log at this step, or would have */
     const char *log_trouble; /* why the log line could not be written, or NULL; the run goes on */
@@ -158,9 +162,10 @@ typedef struct {
     const char *path;
     size_t layers, experts;
     const char *isa;
+    bool with_importance, with_load, with_bias; /* columns of their own, in runs that ask for these */
 } TrainLog;
 /* Keeps lines up to keep_steps of a log that is already there (the checkpoint's step; 0: starts anew). Anything else under that name is a Fault. */
-Status log_open(TrainLog *log, const char *path, size_t layers, size_t experts, const char *isa, size_t keep_steps, Fault *f);
+Status log_open(TrainLog *log, const char *path, const TrainLog *form, size_t keep_steps, Fault *f); /* form: what the columns depend on */
 Status log_write(TrainLog *log, const StepReport *report, Fault *f);
 Status log_sync(TrainLog *log, Fault *f);
 void log_close(TrainLog *log);

@@ -30,6 +30,16 @@ static void add_loads(Trainer *t) {
     }
 }
 
+/* The last forward pass's terms of each kind, all layers, times its share of the step. */
+static void add_terms(const Trainer *t, StepReport *r, double share) {
+    for (size_t l = 0; l < t->model.config.layers; l++) {
+        const MoeActs *acts = model_moe_acts(t->acts, l);
+        if (acts == NULL) continue;
+        r->importance_loss += share * acts->importance_loss;
+        r->load_loss += share * acts->load_loss;
+    }
+}
+
 static void clear_loads(Trainer *t) {
     memset(t->load, 0, t->moe_layers * t->config.model.moe.experts * sizeof *t->load);
     memset(t->dropped, 0, t->moe_layers * sizeof *t->dropped);
@@ -45,6 +55,7 @@ static void micro_batch(Trainer *t, StepReport *r, size_t step, size_t micro) {
     model_forward(t->logits, &t->model, t->acts, &t->kv, inputs, t->rows, c->context, &o);
     r->loss += share * cross_entropy(t->d_logits, t->logits, targets, positions, t->tokenizer.vocab, share);
     r->balance_loss += share * model_balance_loss(t->acts, &t->model.config);
+    add_terms(t, r, share);
     add_loads(t);
     model_backward(t->grads, &t->model, t->acts, &t->kv, t->d_logits, inputs, t->rows, c->context, &o, share);
 }
@@ -81,6 +92,21 @@ static void report_loads(Trainer *t, StepReport *r) {
         if (t->load[i] > 0) t->last_used[i] = r->step;
         r->dead += r->step - t->last_used[i] >= DEAD_AFTER_STEPS;
     }
+}
+
+/* The loads of this step decide; no gradient does. AdamW has left the biases alone, and a checkpoint holds them with the weights. */
+static void update_biases(Trainer *t, StepReport *r) {
+    const size_t experts = t->config.model.moe.experts;
+    size_t row = 0;
+    if (!(t->config.bias_rate > 0)) return;
+    for (size_t l = 0; l < t->model.config.layers; l++) {
+        if (!t->model.config.is_moe[l]) continue;
+        real *bias = model_layer(&t->model, t->model.values, l).moe.router.bias; /* (E) */
+        balance_bias_update(bias, t->load + row * experts, experts, t->config.bias_rate);
+        memcpy(t->bias + row * experts, bias, experts * sizeof *bias);
+        row++;
+    }
+    r->bias = t->bias;
 }
 
 static void report_time(Trainer *t, StepReport *r, double started_s, double stepped_s) {
@@ -123,6 +149,7 @@ Status trainer_step(Trainer *t, StepReport *r, Fault *f) {
                      r->loss, r->grad_norm, c->lr);
     }
     adamw_step(t->model.values, &t->adam, t->grads, &t->model.params, step, r->lr, c, clip_scale(r->grad_norm, c->clip));
+    update_biases(t, r);
     t->done = step;
     report_loads(t, r);
     const double stepped_s = time_now_s();
