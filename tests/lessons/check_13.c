@@ -117,6 +117,13 @@ static bool too_many(const void *problem) {
     return false;
 }
 
+static bool one_too_many(const void *problem) {
+    const Choice *c = problem;
+    for (size_t e = 0; e < c->experts; e++)
+        if (column_load(c, e) != c->takes + 1) return false;
+    return true;
+}
+
 /* The weights under another idea of them; ids are right. */
 typedef enum { ROW_SHARES, COLUMN_SHARES, ONES } Weighing;
 
@@ -169,9 +176,9 @@ static const Idea ideas[] = {
     {"Of equal probabilities you took the later token. The earlier one is taken: only a truly larger value lets a later token pass.", later_ties},
     {"A token that one expert took was gone for the next. Experts choose independently of each other: several may take the same token.", once_only},
     {"Your experts took the tokens that suit them least.", smallest},
-    {"An expert took more tokens than `takes`. Where several tokens are equal, comparing with the last value taken lets all of them in: count how "
-     "many "
-     "stand before a token, and let the earlier of two equal ones be first.",
+    {"Each expert took one token more than `takes`. A token is taken when fewer than `takes` tokens stand before it in the column (<, not <=).",
+     one_too_many},
+    {"An expert took more tokens than `takes`. Count down its own column how many tokens stand before each; of equal ones the earlier stands before.",
      too_many},
     {"The right experts, each left at the place of its own number. They stand at the front of the row; the places left over hold -1.", with_holes},
     {"The right experts, by rising number. In a row they stand by falling probability: the surest first.", by_index},
