@@ -19,7 +19,8 @@ static void name_of(char *out, size_t out_bytes, const char *path) {
     if (slash != NULL && slash != copy && strcmp(slash, "/config.json") == 0) {
         *slash = '\0';
         slash = strrchr(copy, '/');
-        snprintf(out, out_bytes, "%.*s", (int)out_bytes - 1, slash == NULL ? copy : slash + 1);
+        const char *folder = slash == NULL ? copy : slash + 1;
+        snprintf(out, out_bytes, "%.*s", (int)out_bytes - 1, folder[0] == '.' ? "config" : folder); /* . and .. are no names */
         return;
     }
     char *name = slash == NULL ? copy : slash + 1, *dot = strrchr(name, '.');
