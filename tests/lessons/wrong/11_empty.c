@@ -1,0 +1,17 @@
+// says: You divided 0 by 0
+#include "moe/moe.h"
+
+double balance_aux(real *d_logits, const real *probs, const size_t *load, size_t tokens, size_t experts, double alpha, double scale) {
+    double asked = 0, total = 0;
+    for (size_t e = 0; e < experts; e++) asked += (double)load[e];
+    const double rate = alpha * (double)experts / (double)tokens;
+    for (size_t t = 0; t < tokens; t++) {
+        const real *p = probs + t * experts;
+        double expected = 0;
+        for (size_t e = 0; e < experts; e++) expected += (double)load[e] / asked * (double)p[e];
+        total += expected;
+        for (size_t e = 0; d_logits != NULL && e < experts; e++)
+            d_logits[t * experts + e] += (real)(scale * rate * (double)p[e] * ((double)load[e] / asked - expected));
+    }
+    return rate * total;
+}
