@@ -78,7 +78,7 @@ int main(int argc, char **argv) {
     figure_text(f, 28, 256, FIGURE_NORMAL, FIGURE_LEFT, INK_DARK,
                 "The loss, while the logit of expert 2 rises: it jumps where expert 2 overtakes expert 1");
     figure_bold(f, false);
-    FigureChart chart = {.x = 76, .y = 278, .width = 500, .height = 188, .x_min = 0, .x_max = 1.2, .y_min = 0, .y_max = 0.5};
+    FigureChart chart = {.x = 76, .y = 296, .width = 500, .height = 170, .x_min = 0, .x_max = 1.2, .y_min = 0, .y_max = 0.5};
     figure_chart(f, &chart, "logit of expert 2", "loss");
     for (size_t r = 0; r < 2; r++) {
         double xs[POINTS], ys[POINTS];

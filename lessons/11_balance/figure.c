@@ -9,9 +9,10 @@ int main(int argc, char **argv) {
     static const Setting settings[] = {{SWITCH}, {SWITCH, .aux = 1, .pooled = true}, {SWITCH, .aux = 1}};
     static const char *const titles[] = {"nothing done", "auxiliary loss, pooled", "auxiliary loss, each layer"};
     static Outcome outcome;
+    threads_set(1); /* too little work to share */
     Figure *f = figure_open(argc, argv, 760, 470);
     figure_bold(f, true);
-    figure_text(f, 28, 36, FIGURE_LARGE, FIGURE_LEFT, INK_DARK, "Who gets the tokens: share of each of 4 experts, step by step");
+    figure_text(f, 28, 36, FIGURE_LARGE, FIGURE_LEFT, INK_DARK, "Who gets the tokens: %% for each of 4 experts, step by step");
     figure_bold(f, false);
     for (size_t s = 0; s < 3; s++) {
         const double left = 62 + 238 * (double)s;
@@ -23,7 +24,7 @@ int main(int argc, char **argv) {
             const double top = 96 + 186 * (double)l;
             FigureChart chart = {.x = left, .y = top, .width = 138, .height = 118, .x_min = 0, .x_max = STEPS, .y_min = 0, .y_max = 100};
             figure_text(f, left, top - 10, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "layer %zu, CV² at the end %.2f", l, outcome.cv2[l]);
-            figure_chart(f, &chart, "step", s == 0 ? "% of the tokens" : "");
+            figure_chart(f, &chart, "step", "");
             for (size_t e = 0; e < EXPERTS; e++) {
                 double xs[POINTS], ys[POINTS];
                 for (size_t i = 0; i < POINTS; i++) {

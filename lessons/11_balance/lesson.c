@@ -23,6 +23,7 @@ static void by_hand(void) {
     printf("token 0 would draw 0.75 × 0.8 + 0.25 × 0.2 = %.4f of f on average\n", 0.75 * 0.8 + 0.25 * 0.2);
     show_prediction("its gradient, logit 0: 2/4 × 0.8 × (0.75 - 0.65)", "0.0400", show_text("%.4f", (double)d_logits[0]));
     show_prediction("its gradient, logit 1: 2/4 × 0.2 × (0.25 - 0.65)", "-0.0400", show_text("%.4f", (double)d_logits[1]));
+    printf("token 3 would draw %.4f; its gradient: %.4f %.4f\n", 0.75 * 0.4 + 0.25 * 0.6, (double)d_logits[6], (double)d_logits[7]);
 }
 
 /* The same idea as three authors write it, with weight 1. */
@@ -90,6 +91,7 @@ static void shares(size_t experts) {
 }
 
 int main(void) {
+    threads_set(1); /* too little work to share */
     printf("Lesson 11: why routers collapse, and what stops it\n");
     by_hand();
     scalings_on_paper();
