@@ -20,7 +20,7 @@
 #endif
 #endif
 
-enum { GUARD_BYTES = 256, GUARD_VALUE = 0xA5, BLANK_VALUE = 0xFF, ROOMS = 256, LINE_WIDTH = 100, CPU_SECONDS = 20 };
+enum { GUARD_BYTES = 256, GUARD_VALUE = 0xA5, BLANK_VALUE = 0xFF, ROOMS = 256, LINE_WIDTH = 100, CPU_SECONDS = 5 };
 
 static const char *lesson = "??";
 static struct {
