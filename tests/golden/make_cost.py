@@ -209,9 +209,35 @@ def made_up():
             yield draw_t5(rng, kind)
 
 
+# ---- chosen: what a draw seldom meets ----
+def chosen():
+    base = dict(vocab_size=50, hidden_size=24, num_hidden_layers=5, num_attention_heads=4, intermediate_size=20, num_key_value_heads=2)
+    moe = dict(base, num_experts_per_tok=2)
+    latent = dict(moe, n_routed_experts=4, n_shared_experts=1, moe_intermediate_size=6, q_lora_rank=None, kv_lora_rank=5, qk_nope_head_dim=4,
+                  qk_rope_head_dim=4, v_head_dim=3, n_group=1, topk_group=1)
+    yield dict(latent, model_type="deepseek_v3", moe_layer_freq=2, first_k_dense_replace=1, num_nextn_predict_layers=1)
+    yield dict(latent, model_type="deepseek_v2", moe_layer_freq=2, first_k_dense_replace=1)
+    yield dict(latent, model_type="deepseek_v3", attention_bias=True, q_lora_rank=6, topk_method="greedy", first_k_dense_replace=0)
+    yield dict(moe, model_type="qwen2_moe", num_experts=0, moe_intermediate_size=4, shared_expert_intermediate_size=3)
+    yield dict(moe, model_type="qwen3_moe", num_experts=0, moe_intermediate_size=4)
+    yield dict(moe, model_type="qwen2_moe", num_experts=4, moe_intermediate_size=4, shared_expert_intermediate_size=0)
+    yield dict(moe, model_type="qwen3_moe", num_experts=4, moe_intermediate_size=4, decoder_sparse_step=2, mlp_only_layers=[1, 9, -1])
+    yield dict(moe, model_type="llama4_text", num_local_experts=4, intermediate_size_mlp=9, moe_layers=[])
+    yield dict(moe, model_type="llama4_text", num_local_experts=4, intermediate_size_mlp=9, interleave_moe_layer_step=2, no_rope_layers=[], use_qk_norm=False)
+    yield dict(model_type="llama4", text_config=dict(moe, num_local_experts=4, intermediate_size_mlp=9), tie_word_embeddings=True)
+    yield dict(base, model_type="llama", attention_bias=True, mlp_bias=True, num_key_value_heads=3)
+    yield dict(base, model_type="qwen2", qkv_bias=False)
+    yield dict(base, model_type="qwen3", attention_bias=True, use_qk_norm=False)
+    stacks = dict(vocab_size=40, d_model=8, d_kv=3, d_ff=11, num_heads=2)
+    yield dict(stacks, model_type="switch_transformers", num_layers=3, num_experts=3)
+    yield dict(stacks, model_type="switch_transformers", num_layers=4, num_experts=3, num_sparse_encoder_layers=2, num_sparse_decoder_layers=6,
+               feed_forward_proj="gated-gelu", is_gated_act=True)
+    yield dict(stacks, model_type="t5", num_layers=4, feed_forward_proj="gated-gelu", tie_word_embeddings=False, is_gated_act=True, dense_act_fn="gelu_new")
+
+
 def main():
     lines = []
-    for config in list(made_up()) + list(published()):
+    for config in list(made_up()) + list(chosen()) + list(published()):
         try:
             row = count(config)
         except Exception as error:  # a draw that transformers itself refuses is no configuration
