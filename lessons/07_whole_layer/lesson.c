@@ -119,7 +119,7 @@ static void show_row(const Layer *l, const char *name, size_t here, size_t there
     const size_t K = order == TWO ? 1 : l->n.K;
     for (size_t k = 0; k < K; k++) {
         const size_t i = TOKEN * K + k, row = order == SLOTS ? (size_t)l->acts.plan.token_slot[i] : i;
-        printf("%-22s%-14s%-20s", k > 0 ? "" : name, k > 0 ? "" : shape(here, order == TWO ? 0 : K, l->n.T),
+        printf("%-22s%-18s%-18s", k > 0 ? "" : name, k > 0 ? "" : shape(here, order == TWO ? 0 : K, l->n.T),
                k > 0 ? "" : shape(there, order == TWO ? 0 : K, mixtral.T));
         for (size_t j = row * here; j < row * here + here && j < row * here + SHOWN; j++)
             printf(ids == NULL ? " %7.4f" : " %.0f", ids == NULL ? (double)values[j] : (double)ids[j]);
@@ -130,7 +130,7 @@ static void show_row(const Layer *l, const char *name, size_t here, size_t there
 static void layer_show(const Layer *l) {
     const Sizes n = l->n, m = mixtral;
     const MoeActs *a = &l->acts;
-    printf("%-22s%-14s%-20s token %d\n", "tensor", "shape here", "Mixtral, T = 512", TOKEN);
+    printf("%-22s%-18s%-18s token %d\n", "tensor", "shape here", "Mixtral, T = 512", TOKEN);
     show_row(l, "ffn_inp", n.D, m.D, TWO, l->inp, NULL);
     show_row(l, "ffn_norm", n.D, m.D, TWO, l->norm, NULL);
     show_row(l, "ffn_moe_logits", n.E, m.E, TWO, a->logits, NULL);
