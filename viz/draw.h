@@ -52,6 +52,14 @@ typedef enum {
     TAG_TIMELINE, /* the whole track; index -1 */
     TAG_TICK,     /* layer: its stretch of the track */
     TAG_NARRATION,
+    /* the Stack view: all layers at once */
+    TAG_TWIN,     /* layer, token, expert, index = rank: a choice of the followed word in another place */
+    TAG_USED,     /* layer, token: the layer's experts that tokens 0..token have touched */
+    TAG_SHARED,   /* layer: choices that the followed token and its twin share */
+    TAG_DIFFER,   /* layer: how far two texts' loads lie apart */
+    TAG_CONTRAST, /* layer, expert: one cell, two texts */
+    TAG_TOKEN2,   /* token: of the second text */
+    TAG_BUTTON,   /* index: which button (scene.h) */
     TAG_KINDS
 } TagKind;
 

@@ -54,6 +54,10 @@ static Want edit_accept(View *v, const Trace *t) {
         v->entry = ENTRY_NONE;
         return WANT_PROMPT;
     }
+    if (entry == ENTRY_VERSUS) {
+        v->entry = ENTRY_NONE;
+        return WANT_VERSUS;
+    }
     if (entry == ENTRY_FIND) found = v->edit_bytes > 0 && view_find_token(v, t, v->edit);
     if (entry == ENTRY_LAYER) found = view_go_layer(v, t, strtol(v->edit, NULL, 10));
     v->edit_error = !found;
@@ -186,6 +190,18 @@ static Want command_text(View *v, const Trace *t, const char *text) {
     case 't':
     case 'T':
         view_open_entry(v, ENTRY_PROMPT, t->prompt);
+        break;
+    case 'v':
+    case 'V':
+        view_open_entry(v, ENTRY_VERSUS, v->versus != NULL ? v->versus->prompt : "");
+        break;
+    case 'w':
+    case 'W':
+        view_next_twin(v, t);
+        break;
+    case 'd':
+    case 'D':
+        view_toggle(&v->difference);
         break;
     case 'n':
     case 'N':

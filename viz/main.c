@@ -15,11 +15,12 @@ static const char DEFAULT_PROMPT[] = "Little Ida has a red kite on the hill. Old
 
 typedef struct {
     const char *text, *model, *trace, *simulate; /* sources */
+    const char *versus, *versus_trace, *versus_simulate; /* what they are compared with */
     size_t experts_used;
     const char *shot, *record, *fallback; /* ends */
     bool dump_scene, print_state;
     size_t bench_frames;
-    const char *size, *at, *state; /* how it looks */
+    const char *size, *at, *state, *view; /* how it looks */
     double scale, speed;
     bool reduced_motion, no_narration, paused;
 } Settings;
@@ -40,10 +41,14 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--trace", OPT_TEXT, &o->trace, 0, 0, NULL, "FILE", "show a trace that `moe route --trace` saved"},
         {"--simulate", OPT_TEXT, &o->simulate, 0, 0, NULL, "LxExKxT",
          "made-up routing of any size, marked as such: layers x experts x experts used x tokens"},
+        {"--versus", OPT_TEXT, &o->versus, 0, 0, NULL, "TEXT", "a second text beside the first: how its routing differs (view 2, Stack)"},
+        {"--versus-trace", OPT_TEXT, &o->versus_trace, 0, 0, NULL, "FILE", "the same with a saved trace of the same layers and experts"},
+        {"--versus-simulate", OPT_TEXT, &o->versus_simulate, 0, 0, NULL, "LxExKxT", "the same with made-up routing of another made-up text"},
         {"--shot", OPT_TEXT, &o->shot, 0, 0, NULL, "FILE", "no window: a picture, .png, .svg or .pdf"},
         {"--record", OPT_TEXT, &o->record, 0, 0, NULL, "FILE", "no window: a film, .mp4 or .gif (needs ffmpeg); - for raw BGRA frames"},
         {"--dump-scene", OPT_FLAG, &o->dump_scene, 0, 0, NULL, "", "no window: what is on the screen, as text"},
         {"--fallback", OPT_TEXT, &o->fallback, 0, 0, NULL, "NAME", "where no window opens, write NAME.png and, with ffmpeg, NAME.mp4 instead"},
+        {"--view", OPT_TEXT, &o->view, 0, 0, NULL, "NAME", "route or stack"},
         {"--size", OPT_TEXT, &o->size, 0, 0, NULL, "WxH", "pixels of window, picture or film"},
         {"--at", OPT_TEXT, &o->at, 0, 0, NULL, "TIME", "milliseconds, or layer:beat or layer:beat:token (layer and beat from 1, token from 0)"},
         {"--state", OPT_TEXT, &o->state, 0, 0, NULL, "LINE", "the view as copied with C"},
@@ -61,15 +66,24 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
 
 /* ---- what is shown ---- */
 
-static Status simulate(Trace *t, const char *text, Fault *f) {
+enum { SECOND_TEXT_WORD = 13 }; /* another text: its words begin here */
+
+static Status simulate(Trace *t, const char *text, size_t first_word, Fault *f) {
     size_t n[4] = {0};
     char rest = '\0';
     const int found = sscanf(text, "%5zux%5zux%5zux%5zu%c", &n[0], &n[1], &n[2], &n[3], &rest);
     const bool good = found == 4 && n[0] >= 1 && n[0] <= 256 && n[1] >= 1 && n[1] <= 1024 && n[2] >= 1 && n[2] <= n[1] && n[3] >= 1 && n[3] <= 4096;
     if (!good)
         return fault(f, STATUS_USAGE, "--simulate: expected layers x experts x experts used x tokens, such as 4x8x2x12; found \"%.60s\"", text);
-    const Simulation s = {
-        .tokens = n[3], .experts = n[1], .top_k = n[2], .layers = n[0], .model_dim = 1024, .expert_dim = 2048, .skew = 0.4, .seed = 1};
+    const Simulation s = {.tokens = n[3],
+                          .experts = n[1],
+                          .top_k = n[2],
+                          .layers = n[0],
+                          .model_dim = 1024,
+                          .expert_dim = 2048,
+                          .skew = 0.4,
+                          .seed = 1,
+                          .first_word = first_word};
     return simulate_trace(t, &s, f);
 }
 
@@ -92,7 +106,7 @@ static Status read_prompt(char **prompt, const char *text, Fault *f) {
 
 /* Opens the source; asks for the first prompt. `wait`: until the trace is there. */
 static Status begin(Source **source, Trace **trace, const Settings *o, bool wait, Fault *f) {
-    if (o->simulate != NULL) return simulate(*trace, o->simulate, f);
+    if (o->simulate != NULL) return simulate(*trace, o->simulate, 0, f);
     Status status = o->trace != NULL ? source_open_trace(source, o->trace, f) : source_open_model(source, o->model, o->experts_used, f);
     if (status != STATUS_OK) return status;
     if (o->trace == NULL) {
@@ -110,10 +124,48 @@ static Status begin(Source **source, Trace **trace, const Settings *o, bool wait
     return STATUS_OK;
 }
 
-static Status set_view(View *v, const Settings *o, const Trace *t, Fault *f) {
+static void drop(Trace *trace) {
+    if (trace == NULL) return;
+    trace_free(trace);
+    free(trace);
+}
+
+/* The second text's trace, if one was asked for; the first is there already. *versus stays NULL otherwise. */
+static Status begin_versus(Trace **versus, Source *source, const Settings *o, Fault *f) {
+    if ((o->versus != NULL) + (o->versus_trace != NULL) + (o->versus_simulate != NULL) > 1)
+        return fault(f, STATUS_USAGE, "--versus, --versus-trace and --versus-simulate: only one of them");
+    if (o->versus != NULL) {
+        if (o->trace != NULL || o->simulate != NULL)
+            return fault(f, STATUS_USAGE, "--versus runs a model on its text: with --trace use --versus-trace, with --simulate --versus-simulate");
+        const Status status = source_ask(source, o->versus, f);
+        return status == STATUS_OK ? source_wait(source, versus, f) : status;
+    }
+    if (o->versus_trace == NULL && o->versus_simulate == NULL) return STATUS_OK;
+    Trace *t = calloc(1, sizeof *t);
+    if (t == NULL) return fault(f, STATUS_FAIL, "out of memory");
+    const Status status = o->versus_trace != NULL ? trace_load(t, o->versus_trace, f) : simulate(t, o->versus_simulate, SECOND_TEXT_WORD, f);
+    if (status == STATUS_OK)
+        *versus = t;
+    else
+        free(t);
+    return status;
+}
+
+static bool has_versus(const Settings *o) { return o->versus != NULL || o->versus_trace != NULL || o->versus_simulate != NULL; }
+
+static Status set_page(View *v, const char *name, Fault *f) {
+    for (size_t i = 0; i < scene_page_count; i++) {
+        if (strcasecmp(name, scene_pages[i].name) == 0) return v->page = i, STATUS_OK;
+    }
+    return fault(f, STATUS_USAGE, "--view %s: expected route or stack", name);
+}
+
+static Status set_view(View *v, const Settings *o, const Trace *t, const Trace *versus, Fault *f) {
     view_new_trace(v, t);
-    Status status = STATUS_OK;
-    if (o->state != NULL) status = view_from_line(v, t, o->state, f);
+    Status status = view_set_versus(v, t, versus, f);
+    if (versus != NULL) v->page = PAGE_STACK;
+    if (status == STATUS_OK && o->view != NULL) status = set_page(v, o->view, f);
+    if (status == STATUS_OK && o->state != NULL) status = view_from_line(v, t, o->state, f);
     if (status == STATUS_OK && o->at != NULL) status = view_at(v, t, o->at, f);
     return status;
 }
@@ -131,20 +183,22 @@ static View make_view(const Settings *o) {
 /* ---- ends ---- */
 
 static Status run_files(const Settings *o, const char *shot, const char *film, const Trace *t, View *v, int width_px, int height_px, Fault *f) {
-    /* a picture shows something finished: by default the end of the second layer's routing, or of the only layer's */
-    if (o->at == NULL && o->state == NULL && film == NULL) v->time_ms = timeline_rest_ms(t, t->layers > 1 ? 1 : 0, BEAT_SUM);
+    /* a picture shows something finished: by default the end of the second layer's routing, or of the only layer's; all of the stack */
+    if (o->at == NULL && o->state == NULL && film == NULL)
+        v->time_ms = v->page == PAGE_STACK ? timeline_length_ms(t) : timeline_rest_ms(t, t->layers > 1 ? 1 : 0, BEAT_SUM);
     Status status = STATUS_OK;
     if (shot != NULL || o->dump_scene) status = still_run(shot, o->dump_scene ? stdout : NULL, t, v, width_px, height_px, f);
     if (status == STATUS_OK && film != NULL) status = film_whole(film, t, v, width_px, height_px, f);
     return status;
 }
 
-static Status run_fallback(const Settings *o, Source **source, Trace **trace, View *v, int width_px, int height_px, Fault *f) {
+static Status run_fallback(const Settings *o, Source **source, Trace **trace, Trace **versus, View *v, int width_px, int height_px, Fault *f) {
     char picture[4096], film[4096];
     snprintf(picture, sizeof picture, "%s.png", o->fallback);
     snprintf(film, sizeof film, "%s.mp4", o->fallback);
     Status status = begin(source, trace, o, true, f);
-    if (status == STATUS_OK) status = set_view(v, o, *trace, f);
+    if (status == STATUS_OK) status = begin_versus(versus, *source, o, f);
+    if (status == STATUS_OK) status = set_view(v, o, *trace, *versus, f);
     if (status == STATUS_OK) status = run_files(o, picture, NULL, *trace, v, width_px, height_px, f);
     if (status != STATUS_OK) return status;
     fprintf(stderr, "wrote %s\n", picture);
@@ -158,7 +212,7 @@ static Status run_fallback(const Settings *o, Source **source, Trace **trace, Vi
     return status;
 }
 
-static Status run_window(const Settings *o, Source **source, Trace **trace, View *v, int width_px, int height_px, Fault *f) {
+static Status run_window(const Settings *o, Source **source, Trace **trace, Trace **versus, View *v, int width_px, int height_px, Fault *f) {
     Fault why = {{0}};
     if (!window_possible(&why)) {
         if (o->fallback == NULL) {
@@ -166,13 +220,15 @@ static Status run_window(const Settings *o, Source **source, Trace **trace, View
             return STATUS_FAIL;
         }
         fprintf(stderr, "moe-viz: no window: no display was found; writing %s.png and a film instead\n", o->fallback);
-        return run_fallback(o, source, trace, v, width_px, height_px, f);
+        return run_fallback(o, source, trace, versus, v, width_px, height_px, f);
     }
-    const bool placed = o->at != NULL || o->state != NULL;
+    const bool placed = o->at != NULL || o->state != NULL || has_versus(o);
     Status status = begin(source, trace, o, placed, f);
-    if (status == STATUS_OK && (placed || (*trace)->tokens > 0)) status = set_view(v, o, *trace, f);
-    if (status == STATUS_OK && (*trace)->tokens > 0 && !placed) v->playing = !o->paused;
-    Window window = {*source, trace, v, width_px, height_px, !o->paused};
+    if (status == STATUS_OK) status = begin_versus(versus, *source, o, f);
+    if (status == STATUS_OK && (placed || (*trace)->tokens > 0)) status = set_view(v, o, *trace, *versus, f);
+    if (status == STATUS_OK && o->view != NULL) status = set_page(v, o->view, f);
+    if (status == STATUS_OK && (*trace)->tokens > 0 && o->at == NULL && o->state == NULL) v->playing = !o->paused;
+    Window window = {*source, trace, versus, v, width_px, height_px, !o->paused};
     if (status == STATUS_OK) status = window_run(&window, f);
     if (status == STATUS_OK && o->print_state) {
         char line[1024];
@@ -188,19 +244,20 @@ static Status run(const Settings *o, Fault *f) {
     if (status != STATUS_OK) return status;
     if (o->bench_frames > 0) return still_bench_frames(stdout, (int)o->bench_frames, f);
     Source *source = NULL;
-    Trace *trace = calloc(1, sizeof *trace);
+    Trace *trace = calloc(1, sizeof *trace), *versus = NULL;
     if (trace == NULL) return fault(f, STATUS_FAIL, "out of memory");
     View view = make_view(o);
     if (o->shot == NULL && o->record == NULL && !o->dump_scene) {
-        status = run_window(o, &source, &trace, &view, width_px, height_px, f);
+        status = run_window(o, &source, &trace, &versus, &view, width_px, height_px, f);
     } else {
         status = begin(&source, &trace, o, true, f);
-        if (status == STATUS_OK) status = set_view(&view, o, trace, f);
+        if (status == STATUS_OK) status = begin_versus(&versus, source, o, f);
+        if (status == STATUS_OK) status = set_view(&view, o, trace, versus, f);
         if (status == STATUS_OK) status = run_files(o, o->shot, o->record, trace, &view, width_px, height_px, f);
     }
     source_close(source);
-    trace_free(trace);
-    free(trace);
+    drop(versus);
+    drop(trace);
     paint_close();
     return status;
 }

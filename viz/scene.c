@@ -7,6 +7,7 @@
 
 const ScenePage scene_pages[] = {
     {"Route", route_build}, /* one layer, close up */
+    {"Stack", stack_build}, /* all layers, a token's way */
 };
 const size_t scene_page_count = sizeof scene_pages / sizeof *scene_pages;
 

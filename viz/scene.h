@@ -30,6 +30,7 @@ typedef struct {
     const char *name;
     void (*build)(Stage *s, double x, double y, double w, double h); /* the part between header and transport */
 } ScenePage;
+enum { PAGE_ROUTE, PAGE_STACK }; /* their rows */
 extern const ScenePage scene_pages[];
 extern const size_t scene_page_count;
 
@@ -43,5 +44,14 @@ typedef struct {
 SceneCounts scene_counts(const Trace *t, size_t layers_committed);
 /* var/mean² of one layer's demanded load, the spread that training logs too. */
 double scene_load_cv2(const Trace *t, size_t layer);
+
+
+/* The other places of the followed word (scene_stack_counts.c): those in the second text, then those in this one. */
+size_t stack_twins(const Trace *t, const View *v);
+size_t stack_twin_number(const Trace *t, const View *v); /* which of them is shown, from 1; 0: none */
+bool stack_twin_second(const Trace *t, const View *v);   /* it stands in the second text */
+/* Follows the word that stands at `second_token` of the second text, here and there; false where this text does not have it. */
+bool stack_pair_with(View *v, const Trace *t, size_t second_token);
+enum { BUTTON_TWIN, BUTTON_VERSUS, BUTTON_DIFFERENCE }; /* index of a TAG_BUTTON: the keys W, V, D by hand */
 
 #endif

@@ -1,7 +1,7 @@
 /* scene_describe.c: each thing on the screen in words: the line of the text dump, and the sentence that narrates the beat.
  * Enters: a tag, the trace, the view. Leaves: text with nine significant digits, so that a test can hold it against the trace.
  * The tooltips, longer and with formulas, are in scene_tooltip.c. Layers count from 1 as on the screen, tokens and experts from 0. */
-#include "viz/scene_parts.h"
+#include "viz/scene_stack.h"
 
 #include <math.h>
 #include <string.h>
@@ -111,7 +111,7 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
         words_add(o, "tick layer %d at %.0f ms", tag->layer + 1, timeline_start_ms(t, (size_t)tag->layer, BEAT_LIFT));
         break;
     default:
-        words_add(o, "%s", tag_name(tag->kind));
+        if (!stack_describe(o, tag, t, v)) words_add(o, "%s", tag_name(tag->kind));
         break;
     }
 }
@@ -217,7 +217,9 @@ void scene_narrate(char *line, size_t room, const Trace *t, const View *v) {
     const size_t token = v->token < t->tokens ? v->token : t->tokens - 1;
     char word[WORD_BYTES];
     word_token(word, sizeof word, t, token);
-    if (layer->experts > 0) {
+    if (v->page == PAGE_STACK) {
+        stack_narrate(&o, t, v);
+    } else if (layer->experts > 0) {
         narrate_beat(&o, t, layer, m.beat, token, word, m.layer + 1);
     } else if (m.beat == BEAT_RESIDUAL) {
         narrate_beat(&o, t, layer, m.beat, token, word, m.layer + 1);

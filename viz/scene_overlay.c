@@ -94,7 +94,8 @@ static void point_at(Stage *s, const DrawTag *tag, Color color) {
     const Box b = to_units(s, tag);
     const bool framed = tag->kind == TAG_PROB || tag->kind == TAG_EXPERT || tag->kind == TAG_HEAT || tag->kind == TAG_PART ||
                         tag->kind == TAG_TOKEN || tag->kind == TAG_BALANCE || tag->kind == TAG_OVERFLOW || tag->kind == TAG_HELP ||
-                        tag->kind == TAG_PROMPT || tag->kind == TAG_SPEED;
+                        tag->kind == TAG_PROMPT || tag->kind == TAG_SPEED ||
+                        (tag->kind >= TAG_TWIN && tag->kind <= TAG_BUTTON && tag->kind != TAG_USED);
     if (framed) stage_frame(s, b, fmin(6, fmin(b.w, b.h) / 3), color, 1.2, -1);
     tooltip(s, tag, tag->kind == TAG_HEAT ? lens(s, tag, b) : b);
 }
@@ -150,9 +151,9 @@ static void opened_expert(Stage *s) {
 static void entry_field(Stage *s) {
     const View *v = s->v;
     if (v->entry == ENTRY_NONE) return;
-    static const char *const names[] = {"", "Prompt", "Find a token", "Go to layer"};
+    static const char *const names[] = {"", "Prompt", "Find a token", "Go to layer", "A second text to compare with"};
     static const char *const hints[] = {"", "Enter runs the model on it, Esc closes", "Enter goes to the next token that contains it",
-                                        "Enter goes there"};
+                                        "Enter goes there", "Enter runs the model on it, an empty one ends the comparison, Esc closes"};
     const double w = fmin(780, s->width - 80);
     const Box b = {(s->width - w) / 2, 62, w, 92};
     stage_rect(s, (Box){0, 0, s->width, s->height}, 0, 0x90080a0d, -1);
@@ -188,6 +189,10 @@ static const char *const help_rows[][2] = {
     {"G", "go to a layer"},
     {"Enter", "open an expert"},
     {"Esc", "back"},
+    {"1 2", "Route, Stack"},
+    {"W", "Stack: same word elsewhere"},
+    {"V", "Stack: a second text"},
+    {"D", "Stack: difference or load"},
     {"L", "loop"},
     {"N", "narration on or off"},
     {"M", "reduced motion"},

@@ -11,6 +11,12 @@
 
 typedef struct { double x, y, w, h; } Box;
 
+/* How the row of tokens is drawn (scene_tokens.c). */
+typedef struct {
+    bool second, one_row, unlit; /* of the second text; never more than a row; no token of it is followed */
+    size_t ringed;               /* 1 + the token that carries the twin's ring; 0: none */
+} TokenStrip;
+
 struct Stage {
     DrawList *list;
     const Trace *t;
@@ -22,6 +28,7 @@ struct Stage {
     double u;                     /* pixels per unit */
     double zoom, shift_x, shift_y; /* camera: pixel = unit·u·zoom + shift */
     Box clip_px;                  /* tags end here */
+    TokenStrip strip;
     double on[BEATS + 1];         /* [beat] 0..1: the moment's movement, eased */
 };
 
@@ -101,5 +108,8 @@ void side_counters(Stage *s, Box b);                 /* scene_side.c */
 void side_heatmap(Stage *s, Box b);
 void side_balance(Stage *s, Box b);
 Box heat_cells(const Stage *s, Box panel);           /* where the heatmap's cells lie, for its lens */
+
+/* ---- the Stack view: scene_stack.c; its parts share scene_stack.h ---- */
+void stack_build(Stage *s, double x, double y, double w, double h);
 
 #endif

@@ -1,6 +1,6 @@
 /* scene_tokens.c: the text as the router sees it. Up to 24 tokens: word chips; more: cells, with a magnifier around the focus token.
  * Enters: a stage and a box. Leaves: chips with tags. A chip carries the colours of the experts that the layer chose for it. */
-#include "viz/scene_parts.h"
+#include "viz/scene_stack.h"
 
 #include <math.h>
 #include <string.h>
@@ -34,6 +34,7 @@ static double text_limit(const Stage *s, double w) {
 }
 
 double route_tokens_height(Stage *s, double w) {
+    if (s->strip.one_row) return HEAD + CHIP_HEIGHT;
     if (s->t->tokens > CHIP_TOKENS) return HEAD + CHIP_HEIGHT + 8 + 22;
     return HEAD + (CHIP_HEIGHT + CHIP_GAP) * chip_rows(s, w, text_limit(s, w)) - CHIP_GAP;
 }
@@ -54,13 +55,14 @@ static void stripes(Stage *s, Box b, size_t token) {
 }
 
 static void chip(Stage *s, Box b, size_t token, Type type) {
-    DrawTag tag = tag_of(TAG_TOKEN);
+    DrawTag tag = tag_of(s->strip.second ? TAG_TOKEN2 : TAG_TOKEN);
     tag.token = (int32_t)token;
-    const bool focus = token == s->token;
+    const bool focus = token == s->token && !s->strip.unlit;
     if (focus && !s->v->reduced_motion) b.y -= 3 * s->on[BEAT_LIFT];
     const int32_t at = stage_tag(s, b, tag);
     if (focus) stage_rect(s, (Box){b.x + 1, b.y + 4, b.w - 2, b.h}, 8, style_alpha(0xff000000, 0.5 * s->on[BEAT_LIFT]), -1);
-    stage_rect(s, b, 7, focus ? 0xffe9edf3 : INK_CARD, at);
+    stage_rect(s, b, 7, focus ? (s->strip.second ? INK_TWIN : 0xffe9edf3) : INK_CARD, at);
+    if (token + 1 == s->strip.ringed) stage_frame(s, box_inset(b, 0.8), 7, INK_TWIN, 1.8, -1);
     char word[WORD_BYTES];
     word_token(word, sizeof word, s->t, token);
     stage_text(s, word, b.x + b.w / 2, b.y + b.h / 2 + 4, type_in(type, focus ? 0xff10141a : INK_SOFT), ALIGN_CENTER, b.w - 8, at);
@@ -78,9 +80,19 @@ static void chips(Stage *s, Box b) {
     }
 }
 
+/* Where the focus token's chip stands in a row without cells: in the middle, but the text's ends fill their side. */
+static double middle_of(const Stage *s, Box b, double own) {
+    double before = 0, after = 0;
+    for (size_t i = s->token; i-- > 0 && before < b.w;) before += chip_width(s, i, 90) + CHIP_GAP;
+    for (size_t i = s->token + 1; i < s->t->tokens && after < b.w; i++) after += chip_width(s, i, 90) + CHIP_GAP;
+    if (before < (b.w - own) / 2) return b.x + before + own / 2;
+    if (after < (b.w - own) / 2) return b.x + b.w - after - own / 2;
+    return b.x + b.w / 2;
+}
+
 /* The words around the focus token, as many as fit, the focus in the middle. */
 static void magnifier(Stage *s, Box b) {
-    const double middle = b.x + b.w / 2, own = chip_width(s, s->token, 120);
+    const double own = chip_width(s, s->token, 120), middle = s->strip.one_row ? middle_of(s, b, own) : b.x + b.w / 2;
     double left = middle - own / 2, right = middle + own / 2;
     chip(s, (Box){left, b.y, own, CHIP_HEIGHT}, s->token, type_body);
     for (size_t i = s->token; i-- > 0;) {
@@ -106,8 +118,12 @@ static void cells(Stage *s, Box b) {
         tag.token = (int32_t)i;
         const int32_t at = stage_tag(s, cell, tag);
         const double gap = fmin(1.5, w * 0.25);
-        const bool focus = i == s->token;
-        stage_cell(s, (Box){cell.x, cell.y + (focus ? 0 : 1), fmax(w - gap, 0.5), h - (focus ? 0 : 2)}, focus ? INK_WHITE : 0xff3a4350, at);
+        const bool focus = i == s->token, ringed = i + 1 == s->strip.ringed;
+        stage_cell(s, (Box){cell.x, cell.y + (focus ? 0 : 1), fmax(w - gap, 0.5), h - (focus ? 0 : 2)},
+                   focus    ? INK_WHITE
+                   : ringed ? INK_TWIN
+                            : 0xff3a4350,
+                   at);
     }
 }
 
@@ -124,10 +140,19 @@ static void prompt_button(Stage *s, Box b) {
 void route_tokens(Stage *s, Box b) {
     char text[160], word[WORD_BYTES];
     word_token(word, sizeof word, s->t, s->token);
-    snprintf(text, sizeof text, "%zu token%s, following number %zu", s->t->tokens, s->t->tokens == 1 ? "" : "s", s->token);
-    stage_text(s, text, b.x, b.y + 10, type_label, ALIGN_LEFT, b.w - 160, -1);
-    prompt_button(s, b);
+    snprintf(text, sizeof text, "%s%zu token%s, following number %zu", s->strip.second ? "second text: " : "", s->t->tokens,
+             s->t->tokens == 1 ? "" : "s", s->token);
+    if (s->strip.unlit) snprintf(text, sizeof text, "second text: %zu token%s", s->t->tokens, s->t->tokens == 1 ? "" : "s");
+    stage_text(s, text, b.x, b.y + 10, s->strip.second ? type_in(type_label, INK_TWIN) : type_label, ALIGN_LEFT, b.w - 160, -1);
+    if (!s->strip.second) prompt_button(s, b);
     const Box body = {b.x, b.y + HEAD, b.w, b.h - HEAD};
+    if (s->strip.one_row) {
+        if (s->t->tokens <= CHIP_TOKENS && chip_rows(s, b.w, text_limit(s, b.w)) == 1)
+            chips(s, body);
+        else
+            magnifier(s, body);
+        return;
+    }
     if (s->t->tokens <= CHIP_TOKENS) {
         chips(s, body);
         return;

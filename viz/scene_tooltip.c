@@ -1,7 +1,7 @@
 /* scene_tooltip.c: the exact value under the pointer, and the formula that gave it with the numbers that went in.
  * Enters: a tag and the trace. Leaves: lines; the first is the heading. A formula is printed only where it gives the trace's number
  * (each rule weighs in its own way), so what stands on the screen is always true. */
-#include "viz/scene_parts.h"
+#include "viz/scene_stack.h"
 
 #include <math.h>
 #include <string.h>
@@ -239,7 +239,11 @@ void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t,
     case TAG_HELP:
         words_add(o, "Keys\n?");
         break;
+    case TAG_LAYER:
+        if (v->page == PAGE_STACK) words_add(o, "Layer %d\nclick to go there", tag->layer + 1);
+        break;
     default:
+        stack_tooltip(o, tag, t, v);
         break;
     }
 }

@@ -38,7 +38,8 @@ static void invent_logits(float *logits, const Simulation *s, size_t layer) {
         const double fame = 2.0 * s->skew * rng_normal_at(s->seed + 2, cell);
         double liking[KINDS];
         for (uint64_t kind = 0; kind < KINDS; kind++) liking[kind] = 1.3 * rng_normal_at(s->seed + 1, cell * KINDS + kind) + fame;
-        for (size_t t = 0; t < s->tokens; t++) logits[t * s->experts + e] = (float)(0.8 * roughly_normal(&rng) + liking[words[t % WORDS].kind]);
+        for (size_t t = 0; t < s->tokens; t++)
+            logits[t * s->experts + e] = (float)(0.8 * roughly_normal(&rng) + liking[words[(t + s->first_word) % WORDS].kind]);
     }
 }
 
@@ -108,8 +109,9 @@ static void count_costs(Trace *t, const Simulation *s) {
 static Status fill_tokens(Trace *t, const Simulation *s, Fault *f) {
     size_t used = 0;
     for (size_t i = 0; i < s->tokens; i++) {
-        const char *text = words[i % WORDS].text;
-        const Status status = trace_set_token(t, i, (int32_t)(i % WORDS), text, strlen(text), f);
+        const size_t word = (i + s->first_word) % WORDS;
+        const char *text = words[word].text;
+        const Status status = trace_set_token(t, i, (int32_t)word, text, strlen(text), f);
         if (status != STATUS_OK) return status;
         const size_t bytes = strlen(text);
         if (used + bytes < sizeof t->prompt) memcpy(t->prompt + used, text, bytes + 1), used += bytes;

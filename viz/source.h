@@ -36,6 +36,7 @@ typedef struct {
     double capacity_factor; /* 0: no limit */
     double skew;            /* 0: even; 1: a few experts get most */
     uint64_t seed;
+    size_t first_word;      /* where in its words the text begins: another text for the same router */
 } Simulation;
 Status simulate_trace(Trace *t, const Simulation *s, Fault *f);
 

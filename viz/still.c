@@ -37,6 +37,25 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* Times of `frames` frames of one view, spread over the timeline, sorted. */
+static Status bench_view(double *scene_ms, double *frame_ms, int frames, unsigned char *pixels, int width_px, int height_px, DrawList *list,
+                         const Trace *t, View *v, Fault *f) {
+    Status status = STATUS_OK;
+    for (int i = -2; status == STATUS_OK && i < frames; i++) { /* two to warm up */
+        v->time_ms = timeline_length_ms(t) * (i < 0 ? 0.5 : (i + 0.5) / frames);
+        const double start_s = time_now_s();
+        scene_build(list, t, v, width_px, height_px);
+        const double built_s = time_now_s();
+        status = paint_pixels(pixels, width_px, height_px, width_px * 4, list, f);
+        if (i < 0) continue;
+        scene_ms[i] = 1000 * (built_s - start_s);
+        frame_ms[i] = 1000 * (time_now_s() - start_s);
+    }
+    qsort(scene_ms, (size_t)frames, sizeof *scene_ms, by_value);
+    qsort(frame_ms, (size_t)frames, sizeof *frame_ms, by_value);
+    return status;
+}
+
 Status still_bench_frames(FILE *out, int frames, Fault *f) {
     enum { WIDTH = 1920, HEIGHT = 1080, FRAMES_MAX = 1000, BUDGET_MS = 16 };
     if (frames < 1 || frames > FRAMES_MAX) return fault(f, STATUS_USAGE, "--bench-frames %d: expected 1 to %d", frames, FRAMES_MAX);
@@ -60,22 +79,14 @@ Status still_bench_frames(FILE *out, int frames, Fault *f) {
     View view;
     view_init(&view);
     view.token = 201;
-    for (int i = -2; status == STATUS_OK && i < frames; i++) { /* two to warm up */
-        view.time_ms = timeline_length_ms(&trace) * (i < 0 ? 0.5 : (i + 0.5) / frames);
-        const double start_s = time_now_s();
-        scene_build(&list, &trace, &view, WIDTH, HEIGHT);
-        const double built_s = time_now_s();
-        status = paint_pixels(pixels, WIDTH, HEIGHT, WIDTH * 4, &list, f);
-        if (i < 0) continue;
-        scene_ms[i] = 1000 * (built_s - start_s);
-        frame_ms[i] = 1000 * (time_now_s() - start_s);
-    }
-    if (status == STATUS_OK) {
-        qsort(scene_ms, (size_t)frames, sizeof *scene_ms, by_value);
-        qsort(frame_ms, (size_t)frames, sizeof *frame_ms, by_value);
-        fprintf(out, "48 layers x 128 experts x 512 tokens at %dx%d, one core, %d frames, %zu items\n", WIDTH, HEIGHT, frames, list.item_count);
-        fprintf(out, "scene  median %.2f ms  worst %.2f ms\n", scene_ms[frames / 2], scene_ms[frames - 1]);
-        fprintf(out, "frame  median %.2f ms  worst %.2f ms  (budget %d ms)\n", frame_ms[frames / 2], frame_ms[frames - 1], BUDGET_MS);
+    fprintf(out, "48 layers x 128 experts x 512 tokens at %dx%d, one core, %d frames; budget %d ms\n", WIDTH, HEIGHT, frames, BUDGET_MS);
+    for (; status == STATUS_OK && view.page < scene_page_count; view.page++) {
+        status = bench_view(scene_ms, frame_ms, frames, pixels, WIDTH, HEIGHT, &list, &trace, &view, f);
+        if (status == STATUS_OK) {
+            fprintf(out, "%-8s scene  median %6.2f ms  worst %6.2f ms  %zu items\n", scene_pages[view.page].name, scene_ms[frames / 2],
+                    scene_ms[frames - 1], list.item_count);
+            fprintf(out, "%-8s frame  median %6.2f ms  worst %6.2f ms\n", scene_pages[view.page].name, frame_ms[frames / 2], frame_ms[frames - 1]);
+        }
     }
     draw_free(&list);
     free(pixels);

@@ -12,12 +12,31 @@ void view_init(View *v) {
     *v = (View){.speed = 1, .stop_ms = -1, .pointer_x = -1, .pointer_y = -1, .open_expert = -1, .zoom = 1, .scale = 1, .narration = true};
 }
 
+/* Both have the same layers with as many experts each; nothing is comparable with anything. */
+static bool comparable(const Trace *t, const Trace *versus, Fault *f) {
+    if (versus == NULL) return true;
+    if (versus->tokens == 0 || versus->layers != t->layers) {
+        fault(f, STATUS_FAIL, "only routing of one shape is compared: the second text has %zu layers and %zu tokens, the first %zu layers",
+              versus->layers, versus->tokens, t->layers);
+        return false;
+    }
+    for (size_t l = 0; l < t->layers; l++) {
+        if (versus->layer[l].experts == t->layer[l].experts) continue;
+        fault(f, STATUS_FAIL, "only routing of one shape is compared: layer %zu has %zu experts for the second text, %zu for the first", l + 1,
+              versus->layer[l].experts, t->layer[l].experts);
+        return false;
+    }
+    return true;
+}
+
 void view_new_trace(View *v, const Trace *t) {
     v->time_ms = 0;
     v->stop_ms = -1;
     if (v->token >= t->tokens) v->token = t->tokens > 0 ? t->tokens - 1 : 0;
     v->pinned = false;
     v->open_expert = -1;
+    Fault f;
+    if (!comparable(t, v->versus, &f)) v->versus = NULL;
 }
 
 bool view_advance(View *v, const Trace *t, double elapsed_ms) {
@@ -110,7 +129,12 @@ void view_enter(View *v, const Trace *t, const DrawList *list) {
     if (t->layers == 0) return;
     const Moment m = now(v, t);
     int32_t expert = -1;
-    if (!expert_of(&expert, draw_hit(list, v->pointer_x, v->pointer_y)) && !(v->pinned && expert_of(&expert, &v->pin))) {
+    const DrawTag *under = draw_hit(list, v->pointer_x, v->pointer_y), *named = under != NULL && under->expert >= 0 ? under
+                                                                                : v->pinned                         ? &v->pin
+                                                                                                                    : NULL;
+    if (expert_of(&expert, named)) { /* of its own layer, where one sees several */
+        if (named->layer >= 0 && (size_t)named->layer < t->layers && (size_t)named->layer != m.layer) view_go_layer(v, t, named->layer + 1);
+    } else {
         const TraceLayer *layer = &t->layer[m.layer]; /* nothing pointed at: the focus token's first choice */
         if (layer->experts == 0 || v->token >= t->tokens) return;
         expert = layer->topk[v->token * layer->top_k];
@@ -145,6 +169,22 @@ static bool contains(const char *bytes, size_t count, const char *wanted, size_t
         if (same == wanted_count) return true;
     }
     return false;
+}
+
+void view_next_twin(View *v, const Trace *t) {
+    const size_t number = stack_twin_number(t, v);
+    v->twin = number < stack_twins(t, v) ? number + 1 : 0;
+}
+
+Status view_set_versus(View *v, const Trace *t, const Trace *versus, Fault *f) {
+    if (!comparable(t, versus, f)) return STATUS_FAIL;
+    v->versus = versus;
+    v->difference = versus != NULL;
+    v->twin = versus != NULL;
+    const size_t followed = v->token;
+    for (size_t i = 0; versus != NULL && i < t->tokens && !stack_twin_second(t, v); i++) v->token = i; /* a word that both have, if there is one */
+    if (!stack_twin_second(t, v)) v->token = followed;
+    return STATUS_OK;
 }
 
 bool view_find_token(View *v, const Trace *t, const char *text) {
@@ -207,7 +247,24 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
         return VIEW_CLICK_PROMPT;
     case TAG_HEAT:
     case TAG_BALANCE:
-        view_go_layer(v, t, tag->layer + 1);
+        if (v->page == PAGE_STACK)
+            toggle_pin(v, tag);
+        else
+            view_go_layer(v, t, tag->layer + 1);
+        break;
+    case TAG_LAYER:
+        if (v->page == PAGE_STACK) view_go_layer(v, t, tag->layer + 1);
+        break;
+    case TAG_TOKEN2:
+        if (!stack_pair_with(v, t, (size_t)tag->token)) view_notice(v, false, "the first text does not have this word");
+        break;
+    case TAG_BUTTON:
+        if (tag->index == BUTTON_VERSUS) {
+            view_open_entry(v, ENTRY_VERSUS, v->versus != NULL ? v->versus->prompt : "");
+            return VIEW_CLICK_PROMPT;
+        }
+        if (tag->index == BUTTON_TWIN) view_next_twin(v, t);
+        if (tag->index == BUTTON_DIFFERENCE) view_toggle(&v->difference);
         break;
     case TAG_TIMELINE:
     case TAG_TICK:
@@ -220,6 +277,11 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
     case TAG_PART:
     case TAG_RESIDUAL:
     case TAG_COUNTER:
+    case TAG_TWIN:
+    case TAG_USED:
+    case TAG_SHARED:
+    case TAG_DIFFER:
+    case TAG_CONTRAST:
         toggle_pin(v, tag);
         break;
     default:

@@ -13,7 +13,8 @@
 #include "viz/draw.h"
 #include "viz/timeline.h"
 
-typedef enum { ENTRY_NONE, ENTRY_PROMPT, ENTRY_FIND, ENTRY_LAYER } Entry; /* T: a prompt · /: find a token · G: go to a layer */
+/* T: a prompt · /: find a token · G: go to a layer · V: a second text */
+typedef enum { ENTRY_NONE, ENTRY_PROMPT, ENTRY_FIND, ENTRY_LAYER, ENTRY_VERSUS } Entry;
 typedef enum { PALETTE_BLUE_ORANGE, PALETTE_VIOLET_GREEN, PALETTE_GREY, PALETTES } Palette; /* of the load colours */
 
 typedef struct {
@@ -21,6 +22,10 @@ typedef struct {
     size_t page;       /* index into scene_pages (scene.h) */
     size_t token;      /* the focus token */
     double time_ms;    /* position on the timeline */
+    /* what it is compared with (the Stack view) */
+    const Trace *versus; /* a second text's trace of the same shape, borrowed; NULL: none. Only view_set_versus sets it. */
+    size_t twin;         /* which other place of the followed word is shown, from 1; 0: none */
+    bool difference;     /* with a second text: cells show how the two differ, not the load of the first */
     /* how it moves */
     bool playing, loop;
     double speed;      /* 0.25 .. 16 in powers of two */
@@ -70,6 +75,10 @@ void view_toggle(bool *flag);                          /* M, N, ?, L: view_toggl
 void view_change_scale(View *v, int by);               /* Ctrl + and −; 0 resets */
 bool view_find_token(View *v, const Trace *t, const char *text); /* / : the next token after the focus that contains it; wraps; false: none */
 bool view_go_layer(View *v, const Trace *t, long layer);         /* G: 1-based as on the screen; false: no such layer */
+void view_next_twin(View *v, const Trace *t);          /* W: the same word in another place, one after the other, then none */
+/* Compares with another trace, which the caller keeps until it is replaced, and follows a word that both have; NULL ends it. Refuses a
+ * trace of another shape and then changes nothing. */
+Status view_set_versus(View *v, const Trace *t, const Trace *versus, Fault *f);
 void view_notice(View *v, bool bad, const char *text);
 
 /* ---- time and pointer ---- */

@@ -10,9 +10,9 @@ static const char *const palette_names[PALETTES] = {"blue-orange", "violet-green
 
 void view_to_line(char *line, size_t room, const View *v, const Trace *t) {
     const Moment m = timeline_at(t, v->time_ms, v->speed);
-    snprintf(line, room, "%s layer=%zu beat=%d token=%zu time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g", scene_pages[v->page].name,
-             m.layer + 1, (int)m.beat, v->token, v->time_ms, v->speed, palette_names[v->palette], v->reduced_motion ? "reduced" : "full",
-             v->narration ? "on" : "off", v->scale);
+    snprintf(line, room, "%s layer=%zu beat=%d token=%zu time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g twin=%zu difference=%s",
+             scene_pages[v->page].name, m.layer + 1, (int)m.beat, v->token, v->time_ms, v->speed, palette_names[v->palette],
+             v->reduced_motion ? "reduced" : "full", v->narration ? "on" : "off", v->scale, v->twin, v->difference ? "on" : "off");
 }
 
 static bool number(double *out, const char *text, double low, double high) {
@@ -48,6 +48,8 @@ static bool take(View *v, Place *at, const Trace *t, const char *name, const cha
     if (strcmp(name, "time") == 0) return at->by_beat = false, number(&v->time_ms, value, 0, timeline_length_ms(t));
     if (strcmp(name, "speed") == 0) return number(&v->speed, value, 0.25, 16);
     if (strcmp(name, "scale") == 0) return number(&v->scale, value, 0.5, 4);
+    if (strcmp(name, "twin") == 0) return whole(&v->twin, value, 0, 1 << 20);
+    if (strcmp(name, "difference") == 0) return either(&v->difference, value, "off", "on");
     if (strcmp(name, "motion") == 0) return either(&v->reduced_motion, value, "full", "reduced");
     if (strcmp(name, "narration") == 0) return either(&v->narration, value, "off", "on");
     if (strcmp(name, "palette") != 0) return false;
@@ -67,7 +69,8 @@ Status view_from_line(View *v, const Trace *t, const char *line, Fault *f) {
     for (size_t i = 0; word != NULL && i < scene_page_count; i++) {
         if (strcasecmp(word, scene_pages[i].name) == 0) page = i;
     }
-    if (page == scene_page_count) return fault(f, STATUS_USAGE, "--state: '%s' names no view; expected '%s'", word ? word : "", scene_pages[0].name);
+    if (page == scene_page_count)
+        return fault(f, STATUS_USAGE, "--state: '%s' names no view; expected '%s' or another one's name", word ? word : "", scene_pages[0].name);
     next.page = page;
     while ((word = strtok_r(NULL, " ", &rest)) != NULL) {
         char *equals = strchr(word, '=');

@@ -26,6 +26,8 @@ typedef struct {
     Film *film;
     char film_path[64];
     int film_percent;
+    bool versus_asked; /* the prompt that runs is the second text */
+    char versus_prompt[sizeof((Trace *)0)->prompt];
     bool stale; /* the picture is older than the view */
 } Screen;
 
@@ -100,6 +102,33 @@ static void end_film(Screen *s, bool keep) {
     s->stale = true;
 }
 
+/* The second text's trace; the one before it goes. */
+static void set_versus(Screen *s, Trace *versus) {
+    Fault f = {{0}};
+    if (s->film != NULL) end_film(s, false); /* its traces are about to go */
+    Trace *gone = *s->w->versus;
+    if (view_set_versus(s->w->view, *s->w->trace, versus, &f) != STATUS_OK) {
+        view_notice(s->w->view, true, f.text);
+        gone = versus;
+    } else {
+        *s->w->versus = versus;
+        if (versus != NULL) view_set_page(s->w->view, PAGE_STACK);
+    }
+    if (gone != NULL) trace_free(gone);
+    free(gone);
+}
+
+/* An empty text ends the comparison. */
+static void ask_versus(Screen *s, const char *prompt) {
+    s->versus_asked = prompt[0] != '\0';
+    if (s->versus_asked) {
+        snprintf(s->versus_prompt, sizeof s->versus_prompt, "%s", prompt);
+        ask(s, prompt);
+    } else {
+        set_versus(s, NULL);
+    }
+}
+
 static void look_for_trace(Screen *s) {
     View *v = s->w->view;
     Fault f = {{0}};
@@ -113,6 +142,11 @@ static void look_for_trace(Screen *s) {
     s->stale = true;
     if (trace == NULL) {
         view_notice(v, true, f.text);
+        return;
+    }
+    if (s->versus_asked && strcmp(trace->prompt, s->versus_prompt) == 0) { /* a trace names its prompt: two that cross are told apart */
+        s->versus_asked = false;
+        set_versus(s, trace);
         return;
     }
     if (s->film != NULL) end_film(s, false); /* its trace is about to go */
@@ -200,6 +234,9 @@ static bool fulfil(Screen *s, Want want) {
         return false;
     case WANT_PROMPT:
         ask(s, s->w->view->edit);
+        break;
+    case WANT_VERSUS:
+        ask_versus(s, s->w->view->edit);
         break;
     case WANT_PICTURE:
         save_picture(s);

@@ -8,6 +8,7 @@
 typedef struct {
     Source *source;   /* NULL: a simulated trace, no prompts */
     Trace **trace;    /* the window's; replaced when another comes; the caller frees what is left */
+    Trace **versus;   /* the second text's, likewise; *versus is NULL without one */
     View *view;
     int width_px, height_px;
     bool play;        /* start playing when a trace comes */
