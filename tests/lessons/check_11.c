@@ -87,6 +87,10 @@ static bool nothing(const void *p) {
     const Problem *q = p;
     return got.loss == 0 && q->tokens > 0 && (got.d_logits == NULL || memcmp(got.d_logits, q->before, q->tokens * E * sizeof(real)) == 0);
 }
+static bool whole_division(const void *p) {
+    const Problem *q = p;
+    return got.loss == 0 && q->tokens > 0 && !nothing(p);
+}
 static bool f_sums_to_k(const void *p) { return loss_is(p, F_SUMS_TO_K); }
 static bool mean_over_experts(const void *p) { return loss_is(p, MEAN_OVER_EXPERTS); }
 static bool no_experts(const void *p) { return loss_is(p, NO_EXPERTS); }
@@ -113,6 +117,7 @@ static bool zero_by_zero(const void *p) {
 static const Idea ideas[] = {
     {"Nothing was computed. Is the exercise still as it came?", nothing},
     {"You divided 0 by 0: without tokens, or without a single choice, the loss is 0 and d_logits stays as it is.", zero_by_zero},
+    {"Your f is 0 for every expert: a whole number divided by a larger one is cut to 0. Make one of them a double first.", whole_division},
     {"Your f sums to K: you divided the load by the tokens. Here f is a share of all choices and sums to 1. It is Hugging Face's scaling, K times as "
      "strong.",
      f_sums_to_k},

@@ -1,0 +1,19 @@
+// says: Your f is 0 for every expert
+#include "moe/moe.h"
+
+double balance_aux(real *d_logits, const real *probs, const size_t *load, size_t tokens, size_t experts, double alpha, double scale) {
+    size_t asked = 0;
+    double total = 0;
+    for (size_t e = 0; e < experts; e++) asked += load[e];
+    if (tokens == 0 || asked == 0) return 0;
+    const double rate = alpha * (double)experts / (double)tokens;
+    for (size_t t = 0; t < tokens; t++) {
+        const real *p = probs + t * experts;
+        double expected = 0;
+        for (size_t e = 0; e < experts; e++) expected += (double)(load[e] / asked) * (double)p[e];
+        total += expected;
+        for (size_t e = 0; d_logits != NULL && e < experts; e++)
+            d_logits[t * experts + e] += (real)(scale * rate * (double)p[e] * ((double)load[e] / (double)asked - expected));
+    }
+    return rate * total;
+}
