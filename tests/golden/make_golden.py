@@ -136,6 +136,10 @@ def deepseek_block(out, label, tokens, generator, **shape):
     check_margin(f"{label} groups", groups.topk(2, -1).values.sum(-1), config.topk_group)
     inside = torch.zeros(tokens, config.n_group).scatter_(1, groups.topk(2, -1).values.sum(-1).topk(config.topk_group, -1).indices, 1) > 0
     check_margin(label, groups.masked_fill(~inside[..., None], -9.0).view(tokens, -1), used)
+    if config.n_group > 1:  # the two best of a group must matter, not its best alone
+        alone = torch.zeros(tokens, config.n_group).scatter_(1, groups.max(-1).values.topk(config.topk_group, -1).indices, 1) > 0
+        other = groups.masked_fill(~alone[..., None], -9.0).view(tokens, -1).topk(used, -1).indices
+        assert (other.sort(-1).values != ids.sort(-1).values).any(), f"{label}: choose another seed, each group's best says the same"
     order = ranked.gather(1, ids).argsort(-1, descending=True)  # there they come unsorted
     gate_up, mlp = block.experts.gate_up_proj, block.shared_experts
     wide = lambda w: w.reshape(shared, hidden, dim)
@@ -266,7 +270,7 @@ def save(name, tensors, architecture="moec-golden", integers={}, floats={}):
 
 
 # Chosen so that check_margin holds; nothing else depends on them.
-SEEDS = {"mixtral": 1, "qwen3": 2, "olmoe": 3, "switch": 4, "switch_full": 5, "attention": 6, "mixtral_0": 7, "mixtral_1": 9, "groups": 10, "flat": 11}
+SEEDS = {"mixtral": 1, "qwen3": 2, "olmoe": 3, "switch": 4, "switch_full": 5, "attention": 6, "mixtral_0": 7, "mixtral_1": 9, "groups": 11, "flat": 12}
 
 if __name__ == "__main__":
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, numpy {numpy.__version__}", file=sys.stderr)
