@@ -27,6 +27,7 @@ typedef struct {
     char film_path[64];
     int film_percent;
     bool versus_asked; /* the prompt that runs is the second text */
+    bool versus_waits; /* it is to run when the first is done */
     char versus_prompt[sizeof((Trace *)0)->prompt];
     bool stale; /* the picture is older than the view */
 } Screen;
@@ -123,7 +124,7 @@ static void ask_versus(Screen *s, const char *prompt) {
     s->versus_asked = prompt[0] != '\0';
     if (s->versus_asked) {
         snprintf(s->versus_prompt, sizeof s->versus_prompt, "%s", prompt);
-        ask(s, prompt);
+        s->versus_waits = true;
     } else {
         set_versus(s, NULL);
     }
@@ -155,6 +156,15 @@ static void look_for_trace(Screen *s) {
     *s->w->trace = trace;
     view_new_trace(v, trace);
     v->playing = s->w->play;
+}
+
+/* The second text runs when the first is there: the engine answers only the latest prompt. */
+static void look_for_traces(Screen *s) {
+    const bool idle = s->w->source == NULL || source_state(s->w->source) == SOURCE_IDLE; /* asked before the mailbox is emptied */
+    look_for_trace(s);
+    if (!idle || !s->versus_waits) return;
+    s->versus_waits = false;
+    ask(s, s->versus_prompt);
 }
 
 /* ---- wishes ---- */
@@ -279,7 +289,7 @@ static Status loop(Screen *s, Fault *f) {
         const bool active = moving || s->stale || s->film != NULL;
         const int wait_ms = s->film != NULL ? 0 : active ? (spent_ms < FRAME_MS ? FRAME_MS - spent_ms : 0) : s->w->view->busy ? FRAME_MS : REST_MS;
         if (!handle_events(s, wait_ms)) break;
-        look_for_trace(s);
+        look_for_traces(s);
         continue_film(s);
         const double now_s = time_now_s();
         /* after a rest the clock starts anew: what begins to move now begins at its beginning */
