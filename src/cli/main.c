@@ -7,7 +7,8 @@
 #include <string.h>
 
 const Command commands[] = {
-    {"route", "who went where and why, layer by layer", "--text TEXT [flags]", "moe route --text \"Little Ida has a red kite on the hill.\"", cmd_route},
+    {"route", "who went where and why, layer by layer", "--text TEXT [flags]", "moe route --text \"Little Ida has a red kite on the hill.\"",
+     cmd_route},
     {"generate", "continues a text", "--text TEXT [-n N] [flags]", "moe generate --text \"Ida and Tom\" -n 100 --temperature 0.8 --seed 7",
      cmd_generate},
     {"train", "trains a model on any text file", "--text FILE --out FILE [flags]", "moe train --text story.txt --out story.gguf --steps 500",
