@@ -17,10 +17,11 @@ static int32_t cell_tag(Stage *s, Box b, TagKind kind, size_t layer, size_t expe
 
 /* A number in its cell, where there is room beside the marks of the chosen. */
 static void cell_text(Stage *s, Box cell, const char *text, Color fill, bool marked, int32_t tag) {
+    if (cell.h < 13 || cell.w < 12) return; /* before anything is measured: there are thousands of cells */
     const double w = stage_text_width(s, text, type_small), left = !marked                  ? 3
                                                                    : cell.w >= WEIGHT_WIDTH ? 52
                                                                                             : 19; /* rank, and the weight where it stands beside it */
-    if (cell.h < 13 || w + left + 3 > cell.w || (marked && cell.w < 40)) return;
+    if (w + left + 3 > cell.w || (marked && cell.w < 40)) return;
     const Type type = type_in(type_small, color_text_on(fill));
     const double y = cell.y + cell.h / 2 + 3.7;
     if (marked || cell.w >= 70)
