@@ -8,6 +8,7 @@
  *            hidden (T,F)        act(up·x); for SwiGLU silu(gate·x) times up·x, element by element
  *            y (T,D)             down·hidden, back at the width of the token
  *   where    every array is one block, row after row: x[t*D + d] is feature d of token t, up[f*D + d] is what hidden unit f takes of feature d
+ *   types    `real` is float, and REALF(exp)(z) is its exponential; activation_is_gated(w->act) is true for SwiGLU
  *   before   the outputs hold rubbish when your function is called: set them, do not add to them
  */
 #include "moe/moe.h"

@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
         figure_arrow(f, columns[i].x + wide + 14, middle, columns[i + 1].x - 14, middle, 2, INK_GREY);
         figure_text(f, (columns[i].x + wide + columns[i + 1].x) / 2, middle - 12, FIGURE_SMALL, FIGURE_MIDDLE, INK_DARK, "%s", steps[i]);
     }
-    figure_text(f, 28, 228, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "relu turns what is below 0 into 0: unit 1 is silent for this token.");
+    figure_text(f, 28, 228, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "relu turns what is below 0 into 0: the second unit is silent for this token.");
 
     static const struct {
         const char *name;
