@@ -10,6 +10,7 @@
  *            y (T,D)             down·hidden
  *            Other rows are not written: another thread or machine may be writing them at this moment.
  *   where    every pointer is that of the whole batch, so token t is at x + t*D, hidden_up + t*F, y + t*D, whatever `from` is
+ *   types    `real` is float, and REALF(exp)(z) is its exponential; activation_is_gated(w->act) is true for SwiGLU
  *   note     dense_forward calls this function with from = 0 and to = T, so do not call it from here
  */
 #include "moe/moe.h"
