@@ -89,7 +89,7 @@ static void keep_best_group(real *kept, const real *scores) {
     for (size_t e = 0; e < E; e++) kept[e] = e / 2 == top / 2 ? scores[e] : -INFINITY;
 }
 
-/* The eight leading bits of a float's fraction, as bfloat16 keeps them, rounded. */
+/* The float rounded to the seven bits of fraction that bfloat16 keeps. */
 static real as_bfloat16(real value) {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
