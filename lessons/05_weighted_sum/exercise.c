@@ -12,7 +12,7 @@
  *         plan->top_k         K
  *         plan->token_slot (T,K)   token_slot[t * K + k] is the slot of choice k of token t; -1: the expert was full, the choice is dropped
  *   out   y (T,D)             y_t += sum over k of weights[t * K + k] * row token_slot[t * K + k] of ys
- *   - The sum is added to what stands in y: shared experts may have written there.
+ *   - The sum is added to what stands in y: shared experts, which serve every token, may have written there.
  *   - A dropped choice adds nothing, and the other choices keep their weights.
  *   - T may be 0.
  */
