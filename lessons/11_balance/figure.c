@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
                 figure_series(f, &chart, xs, ys, POINTS, figure_expert(e), names[e]);
             }
         }
-        figure_text(f, left, 456, FIGURE_SMALL, FIGURE_LEFT, INK_DARK, "the loss%s reads %.2f", s == 1 ? "" : " of the layers", outcome.aux);
+        figure_text(f, left, 456, FIGURE_SMALL, FIGURE_LEFT, INK_DARK, "the auxiliary loss reads %.2f", outcome.aux);
     }
     return figure_close(f);
 }
