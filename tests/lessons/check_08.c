@@ -175,6 +175,7 @@ typedef enum {
     ONE_TOKEN,
     EACH_TOKEN,
     EACH_OTHERS,
+    SHARE_OF_ONE_TOKEN,
     SHARE_OF_ALL,
     ONE_LAYER,
     EXPERTS_ONLY,
@@ -195,6 +196,7 @@ static double parameters_of(Twist twist, const Model *m, size_t tokens) {
     const double rest = (double)(p->total - p->experts - p->embedding), all_experts = (double)p->experts;
     double share = m->experts == 0 ? 0 : experts_of(RIGHT, m->experts, m->top_k, tokens) / (double)m->experts;
     if (twist == EACH_OTHERS) share = m->experts == 0 ? 0 : experts_of(VISITS_CAPPED, m->experts, m->top_k, tokens) / (double)m->experts;
+    if (twist == SHARE_OF_ONE_TOKEN) share = m->experts == 0 ? 0 : (double)m->top_k / (double)m->experts;
     if (twist == ONE_LAYER) share /= (double)m->layers;
     const double experts = all_experts * share, rows = rows_of(twist, m, tokens) * (double)m->model_dim;
     switch (twist) {
@@ -236,6 +238,7 @@ static bool resident(const void *p) { return (void)p, bytes_are(RESIDENT); }
 static bool one_token(const void *p) { return (void)p, bytes_are(ONE_TOKEN); }
 static bool each_token(const void *p) { return (void)p, bytes_are(EACH_TOKEN); }
 static bool each_others(const void *p) { return (void)p, bytes_are(EACH_OTHERS); }
+static bool share_of_one_token(const void *p) { return (void)p, bytes_are(SHARE_OF_ONE_TOKEN); }
 static bool share_of_all(const void *p) { return (void)p, bytes_are(SHARE_OF_ALL); }
 static bool one_layer(const void *p) { return (void)p, bytes_are(ONE_LAYER); }
 static bool experts_only(const void *p) { return (void)p, bytes_are(EXPERTS_ONLY); }
@@ -258,6 +261,8 @@ static const Idea byte_ideas[] = {
     {"You take the K experts of one token, whatever the batch: p->active is for T = 1 alone. More tokens choose more experts.", one_token},
     {"You take T times what one token reads. A pass reads attention, and an expert, once for all its tokens.", each_token},
     {"You take K experts for each token until all are taken, as if no two tokens met at the same one.", each_others},
+    {"You read K/E of the experts whatever the batch: that is one token's part. Other tokens choose others; the union is cost_expected_experts.",
+     share_of_one_token},
     {"You scale the whole model by the experts' share. Only the experts are sparse: attention, norms and output head are read whole.", share_of_all},
     {"You count the experts of one layer: p->experts holds those of all layers, and every layer has a union of its own.", one_layer},
     {"Those are the experts alone: attention, router, norms and output head are read, too, and the tokens' rows of the embedding.", experts_only},

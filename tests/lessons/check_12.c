@@ -160,6 +160,19 @@ static bool latecomer_replaces(const void *problem) {
     return !check_same_ids(p->slot_token, p->plan->slot_token, p->served) && check_same_ids(other.slot_token, p->plan->slot_token, p->served);
 }
 
+enum { BEFORE = 77 }; /* what token_slot, served and dropped hold before the call */
+/* Every choice got a slot, and some a slot two or more beyond their expert's last: nobody asked whether there is room. */
+static bool nobody_is_dropped(const void *problem) {
+    const Problem *p = problem;
+    bool far = false;
+    for (size_t i = 0; i < p->T * p->K; i++) {
+        if (p->ids[i] < 0) continue;
+        if (p->plan->token_slot[i] < 0 || p->plan->token_slot[i] == BEFORE) return false;
+        far = far || p->plan->token_slot[i] > (int32_t)p->offsets[p->ids[i] + 1];
+    }
+    return far && p->dropped > 0;
+}
+
 /* Some choice got a slot in the range of another expert: its own was full. */
 static bool one_too_many(const void *problem) {
     const Problem *p = problem;
@@ -169,7 +182,6 @@ static bool one_too_many(const void *problem) {
     return beyond;
 }
 
-enum { BEFORE = 77 }; /* what token_slot, served and dropped hold before the call */
 static bool dropped_is_not_marked(const void *problem) {
     const Problem *p = problem;
     bool left = false;
@@ -217,6 +229,8 @@ static const Idea service_ideas[] = {
     {"You dropped a token's later choices because an earlier one was dropped: each choice stands for itself.", all_or_none},
     {"You left the last slot of each expert empty: expert e is full when offsets[e] + filled[e] has reached offsets[e+1].", one_fewer},
     {"You gave the last slot of a full expert to who came late, and whoever sat there lost it: first come, first served.", latecomer_replaces},
+    {"You dropped nobody: before a slot is given out, ask whether its expert still has one, offsets[e] + filled[e] < offsets[e+1].",
+     nobody_is_dropped},
     {"You gave out one slot too many: slot offsets[e+1] belongs to the next expert already.", one_too_many},
     {"You left the token_slot of a dropped choice as it was: write -1, or combine will add the row of a stranger.", dropped_is_not_marked},
     {"You counted a choice that asks for nobody (id -1) as dropped: only who finds an expert full is dropped.", empty_is_a_drop},
