@@ -300,6 +300,18 @@ static Status loop(Screen *s, Fault *f) {
     return status;
 }
 
+/* SDL 2 wakes its waiting loop by an event to its own window, sent over a second connection to the X server. The server may come to that
+ * event after the window was destroyed over the first connection, and its complaint then ends the program (BadWindow, X_SendEvent). A pause
+ * lets it turn to the second connection; the question that follows must be answered, so that a busy machine cannot use the pause up. */
+static void let_server_catch_up(void) {
+    SDL_Rect usable;
+    for (int i = 0; i < 5; i++) {
+        SDL_Delay(2);
+        SDL_GetDisplayUsableBounds(0, &usable);
+    }
+    SDL_PumpEvents();
+}
+
 Status window_run(Window *w, Fault *f) {
     Screen s = {.w = w, .pointer = {.drag = VIEW_CLICK_DONE}, .stale = true};
     s.window = SDL_CreateWindow("moe.c: watch tokens find their experts", SDL_WINDOWPOS_CENTERED, SDL_WINDOWPOS_CENTERED, w->width_px, w->height_px,
@@ -317,6 +329,7 @@ Status window_run(Window *w, Fault *f) {
     if (s.film != NULL) film_close(s.film, false, NULL);
     draw_free(&s.list);
     SDL_FreeSurface(s.own);
+    let_server_catch_up();
     SDL_DestroyWindow(s.window);
     SDL_Quit();
     return status;
