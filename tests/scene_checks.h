@@ -1,5 +1,6 @@
-/* scene_checks.h: what a picture must keep whatever its size: text inside the window and inside the thing it labels, no two texts on
- * each other. Used with a made-up font (test_scene) and with the real one (viz_paint). */
+/* scene_checks.h: what the tests of the scene share. A simulated trace of any size, a picture of it in a made-up font, and what every picture
+ * must keep: text inside the window and inside the thing it labels, no two texts on each other (text_faults; viz_paint asks it of the real font
+ * too), the same input the same list (lists_equal), scrubbing the same as playing. Include cmocka.h before it. */
 #ifndef MOE_TESTS_SCENE_CHECKS_H
 #define MOE_TESTS_SCENE_CHECKS_H
 
@@ -110,6 +111,75 @@ static inline bool lists_equal(const DrawList *a, const DrawList *b) {
         if (a->points[i].x != b->points[i].x || a->points[i].y != b->points[i].y) return false;
     }
     return memcmp(a->text, b->text, a->text_count) == 0;
+}
+
+/* ---- a picture: a trace, how it is looked at, what is drawn of it ---- */
+
+/* 0.6 of the size for each character: about DejaVu's mean; 0.68 for bold. */
+static inline double made_up_width(void *context, const char *text, size_t bytes, double size, Font font) {
+    (void)context;
+    size_t characters = 0;
+    for (size_t i = 0; i < bytes; i++) characters += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return (double)characters * size * (font == FONT_BOLD ? 0.68 : 0.6);
+}
+static const TextMeasure made_up = {made_up_width, NULL};
+
+typedef struct {
+    Trace t, second; /* the second stays empty unless a test fills it; picture_close frees both */
+    View v;
+    DrawList list;
+} Picture;
+
+static inline void picture_open(Picture *p, const SceneSize *z) {
+    *p = (Picture){.t = scene_trace(z, 11)};
+    view_init(&p->v);
+    draw_init(&p->list, made_up);
+}
+
+static inline void picture_close(Picture *p) {
+    draw_free(&p->list);
+    trace_free(&p->t);
+    trace_free(&p->second);
+}
+
+static inline void picture_build(Picture *p, int w, int h) {
+    scene_build(&p->list, &p->t, &p->v, w, h);
+    assert_false(p->list.failed);
+}
+
+/* The line that the dump has for a thing. */
+static inline void expect_line(const Picture *p, const DrawTag *tag, const char *expected) {
+    char line[512];
+    scene_describe(line, sizeof line, tag, &p->t, &p->v);
+    assert_string_equal(line, expected);
+}
+
+/* The first thing of a kind that covers some room; -1: of any layer, token, expert. NULL: there is none. */
+static inline const DrawTag *find_tag(const DrawList *list, TagKind kind, int32_t layer, int32_t token, int32_t expert) {
+    for (size_t i = 0; i < list->tag_count; i++) {
+        const DrawTag *tag = &list->tags[i];
+        if (tag->kind == kind && (layer < 0 || tag->layer == layer) && (token < 0 || tag->token == token) && (expert < 0 || tag->expert == expert) &&
+            tag->w > 0)
+            return tag;
+    }
+    return NULL;
+}
+
+/* Plays one picture from the beginning, frame by frame of 16 ms, and sets the other to the same time at every `every`-th frame. */
+static inline void expect_scrubbing_equals_playing(Picture *played, Picture *scrubbed, double speed, int frames, int every) {
+    played->v.speed = scrubbed->v.speed = speed;
+    view_home(&played->v, &played->t);
+    view_toggle_play(&played->v, &played->t);
+    for (int frame = 0; frame < frames; frame++) {
+        view_advance(&played->v, &played->t, 16);
+        if (frame % every != 0) continue;
+        view_seek(&scrubbed->v, &scrubbed->t, fmin(16 * speed * (frame + 1), timeline_length_ms(&played->t)));
+        scrubbed->v.playing = played->v.playing; /* the play button shows it; everything else comes from the time */
+        picture_build(played, 1280, 720);
+        picture_build(scrubbed, 1920, 1080); /* another picture in between leaves nothing behind */
+        picture_build(scrubbed, 1280, 720);
+        assert_true(lists_equal(&played->list, &scrubbed->list));
+    }
 }
 
 #endif

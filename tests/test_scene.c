@@ -12,34 +12,6 @@
 
 #include <utf8proc.h>
 
-/* 0.6 of the size for each character: about DejaVu's mean; 0.68 for bold. */
-static double made_up_width(void *context, const char *text, size_t bytes, double size, Font font) {
-    (void)context;
-    size_t characters = 0;
-    for (size_t i = 0; i < bytes; i++) characters += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return (double)characters * size * (font == FONT_BOLD ? 0.68 : 0.6);
-}
-static const TextMeasure made_up = {made_up_width, NULL};
-
-typedef struct {
-    Trace t;
-    View v;
-    DrawList list;
-} Picture;
-
-static void picture_open(Picture *p, const SceneSize *z) {
-    p->t = scene_trace(z, 11);
-    view_init(&p->v);
-    draw_init(&p->list, made_up);
-}
-static void picture_close(Picture *p) {
-    draw_free(&p->list);
-    trace_free(&p->t);
-}
-static void build(Picture *p, int w, int h) {
-    scene_build(&p->list, &p->t, &p->v, w, h);
-    assert_false(p->list.failed);
-}
 static void stand_at(Picture *p, size_t layer, Beat beat) { p->v.time_ms = timeline_rest_ms(&p->t, layer, beat); }
 
 static const SceneSize eight = {8, 2, 9, 4, 0, 1.25}, mixed = {16, 2, 30, 6, 3, 1.0};
@@ -113,20 +85,7 @@ static void test_scrubbing_equals_playing(void **state) {
     Picture played, scrubbed;
     picture_open(&played, &eight);
     picture_open(&scrubbed, &eight);
-    for (double speed = 0.5; speed <= 8; speed *= 4) {
-        played.v.speed = scrubbed.v.speed = speed;
-        view_home(&played.v, &played.t);
-        view_toggle_play(&played.v, &played.t);
-        for (int frame = 0; frame < 500; frame++) {
-            view_advance(&played.v, &played.t, 16);
-            if (frame % 7 != 0) continue;
-            view_seek(&scrubbed.v, &scrubbed.t, fmin(16 * speed * (frame + 1), timeline_length_ms(&played.t)));
-            scrubbed.v.playing = played.v.playing; /* the play button shows it; everything else comes from the time */
-            build(&played, 1280, 720);
-            build(&scrubbed, 1280, 720);
-            assert_true(lists_equal(&played.list, &scrubbed.list));
-        }
-    }
+    for (double speed = 0.5; speed <= 8; speed *= 4) expect_scrubbing_equals_playing(&played, &scrubbed, speed, 500, 7);
     picture_close(&played);
     picture_close(&scrubbed);
 }
@@ -140,25 +99,19 @@ static void test_the_same_input_gives_the_same_list(void **state) {
         a.v.time_ms = b.v.time_ms = timeline_length_ms(&a.t) * i / 40;
         a.v.pointer_x = b.v.pointer_x = 31 * i;
         a.v.pointer_y = b.v.pointer_y = 100 + 13 * i;
-        build(&a, 1280, 720);
-        build(&b, 1920, 1080); /* another picture in between leaves nothing behind */
-        build(&b, 1280, 720);
+        picture_build(&a, 1280, 720);
+        picture_build(&b, 1920, 1080); /* another picture in between leaves nothing behind */
+        picture_build(&b, 1280, 720);
         assert_true(lists_equal(&a.list, &b.list));
     }
     a.v.token++;
-    build(&a, 1280, 720);
+    picture_build(&a, 1280, 720);
     assert_false(lists_equal(&a.list, &b.list));
     picture_close(&a);
     picture_close(&b);
 }
 
 /* ---- numbers ---- */
-
-static void expect_line(const Picture *p, const DrawTag *tag, const char *expected) {
-    char line[512];
-    scene_describe(line, sizeof line, tag, &p->t, &p->v);
-    assert_string_equal(line, expected);
-}
 
 static void check_expert(const Picture *p, const DrawTag *tag) {
     const TraceLayer *layer = &p->t.layer[tag->layer];
@@ -219,7 +172,7 @@ static void test_every_thing_says_what_the_trace_says(void **state) {
     for (size_t l = 0; l < p.t.layers; l++) {
         p.v.token = (l * 2 + 1) % p.t.tokens;
         stand_at(&p, l, BEAT_RESIDUAL);
-        build(&p, 1280, 720);
+        picture_build(&p, 1280, 720);
         size_t seen[TAG_KINDS] = {0};
         for (size_t i = 0; i < p.list.tag_count; i++) check_tag(&p, &p.list.tags[i], seen);
         assert_int_equal(seen[TAG_EXPERT], 8);
@@ -280,7 +233,7 @@ static void test_the_dump_holds_the_words_of_the_screen(void **state) {
     picture_open(&p, &eight);
     p.v.token = 4;
     stand_at(&p, 2, BEAT_SUM);
-    build(&p, 1280, 720);
+    picture_build(&p, 1280, 720);
     char *dump = NULL, wanted[128];
     size_t bytes = 0;
     FILE *out = open_memstream(&dump, &bytes);
@@ -337,7 +290,7 @@ static void test_no_text_is_cut_or_crowded_at_any_scale(void **state) {
             p.v.token = p.t.tokens * (size_t)b / (BEATS + 1);
             stand_at(&p, p.t.layers * (size_t)b / (BEATS + 1), (Beat)b);
             const int *window = windows[(z + (size_t)b) % 4];
-            build(&p, window[0], window[1]);
+            picture_build(&p, window[0], window[1]);
             const int faults = text_faults(&p.list);
             if (faults > 0)
                 fail_msg("%d experts, %d tokens, beat %d at %dx%d: %d", (int)p.t.experts, (int)p.t.tokens, b, window[0], window[1], faults);
@@ -352,7 +305,7 @@ static void test_experts_do_not_overlap_and_can_be_found(void **state) {
         Picture p;
         picture_open(&p, &scene_sizes[z]);
         stand_at(&p, 0, BEAT_CHOOSE);
-        build(&p, 1280, 720);
+        picture_build(&p, 1280, 720);
         for (size_t i = 0; i < p.list.tag_count; i++) {
             const DrawTag *a = &p.list.tags[i];
             if (a->kind != TAG_EXPERT) continue;
@@ -387,7 +340,7 @@ static void test_any_bytes_become_text(void **state) {
     snprintf(p.t.model, sizeof p.t.model, "bad \xf0\x9f name\twith a tab");
     stand_at(&p, 0, BEAT_RESIDUAL);
     for (p.v.token = 0; p.v.token < p.t.tokens; p.v.token++) {
-        build(&p, 1280, 720);
+        picture_build(&p, 1280, 720);
         assert_int_equal(text_faults(&p.list), 0);
         for (size_t i = 0; i < p.list.item_count; i++) {
             const DrawItem *it = &p.list.items[i];

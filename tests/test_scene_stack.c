@@ -10,57 +10,21 @@
 #include "tests/scene_checks.h"
 #include "viz/scene_stack.h"
 
-static double made_up_width(void *context, const char *text, size_t bytes, double size, Font font) {
-    (void)context;
-    size_t characters = 0;
-    for (size_t i = 0; i < bytes; i++) characters += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return (double)characters * size * (font == FONT_BOLD ? 0.68 : 0.6);
-}
-static const TextMeasure made_up = {made_up_width, NULL};
-
-typedef struct {
-    Trace t, second;
-    View v;
-    DrawList list;
-} Picture;
-
 static const SceneSize eight = {8, 2, 60, 4, 0, 1.25}, mixed = {16, 3, 50, 24, 3, 1.0};
 
-/* `second`: with a text of 37 other words, routed alike. */
-static void picture_open(Picture *p, const SceneSize *z, bool second) {
-    p->t = scene_trace(z, 11);
+/* The Stack view at the end of the trace. `second`: with a text of 37 other words, routed alike. */
+static void open_stack(Picture *p, const SceneSize *z, bool second) {
+    picture_open(p, z);
+    p->v.page = PAGE_STACK;
     SceneSize other = *z;
     other.tokens = 37;
     p->second = scene_trace(&other, 11);
-    view_init(&p->v);
-    p->v.page = PAGE_STACK;
     Fault f = {""};
     if (second) assert_int_equal(view_set_versus(&p->v, &p->t, &p->second, &f), STATUS_OK);
-    draw_init(&p->list, made_up);
     view_end(&p->v, &p->t);
 }
-static void picture_close(Picture *p) {
-    draw_free(&p->list);
-    trace_free(&p->t);
-    trace_free(&p->second);
-}
-static void build(Picture *p, int w, int h) {
-    scene_build(&p->list, &p->t, &p->v, w, h);
-    assert_false(p->list.failed);
-}
-static void expect_line(const Picture *p, const DrawTag *tag, const char *expected) {
-    char line[512];
-    scene_describe(line, sizeof line, tag, &p->t, &p->v);
-    assert_string_equal(line, expected);
-}
 static const DrawTag *find(const Picture *p, TagKind kind, int32_t layer, int32_t token, int32_t expert) {
-    for (size_t i = 0; i < p->list.tag_count; i++) {
-        const DrawTag *tag = &p->list.tags[i];
-        if (tag->kind == kind && (layer < 0 || tag->layer == layer) && (token < 0 || tag->token == token) && (expert < 0 || tag->expert == expert) &&
-            tag->w > 0)
-            return tag;
-    }
-    return NULL;
+    return find_tag(&p->list, kind, layer, token, expert);
 }
 
 /* ---- counts, from the ids alone ---- */
@@ -131,13 +95,13 @@ static void test_every_thing_says_what_the_traces_say(void **state) {
     (void)state;
     for (int second = 0; second < 2; second++) {
         Picture p;
-        picture_open(&p, &mixed, second);
+        open_stack(&p, &mixed, second);
         p.v.twin = 1;
         for (int step = 0; step < 3; step++) {
             p.v.token = (size_t[]){9, 24, 20}[step]; /* "and", "and", "seven": words that stand more than once */
             p.v.difference = second && step < 2;
             view_seek(&p.v, &p.t, timeline_rest_ms(&p.t, 9 * (size_t)step + 1, BEAT_RESIDUAL));
-            build(&p, 1280, 720);
+            picture_build(&p, 1280, 720);
             const Twin twin = stack_twin(&p.t, &p.v);
             assert_non_null(twin.t);
             assert_int_equal(twin.second, second);
@@ -162,7 +126,7 @@ static void test_every_thing_says_what_the_traces_say(void **state) {
 static void test_the_difference_of_two_texts(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &mixed, true);
+    open_stack(&p, &mixed, true);
     for (size_t l = 0; l < p.t.layers; l++) {
         if (!layer_is_moe(&p.t, l)) continue;
         double sum = 0;
@@ -203,7 +167,7 @@ static void test_what_even_routing_would_touch(void **state) {
 static void test_the_places_of_a_word_in_order(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight, true);
+    open_stack(&p, &eight, true);
     p.v.token = 9; /* " and", which stands again at 24 and at 54 (9 + 45), and in the second text at 9 and 24 */
     p.v.twin = 0;
     static const struct {
@@ -237,7 +201,7 @@ static void test_the_places_of_a_word_in_order(void **state) {
 static void test_ways_part_where_the_ids_do(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight, false);
+    open_stack(&p, &eight, false);
     p.v.token = 9;
     p.v.twin = 2;
     const Twin twin = stack_twin(&p.t, &p.v);
@@ -259,7 +223,7 @@ static void test_ways_part_where_the_ids_do(void **state) {
 static void test_a_second_text_of_another_shape_is_refused(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight, true);
+    open_stack(&p, &eight, true);
     const SceneSize shapes[] = {{8, 2, 9, 5, 0, 0}, {16, 2, 9, 4, 0, 0}, {8, 2, 9, 4, 2, 0}};
     for (size_t i = 0; i < 3; i++) {
         Trace other = scene_trace(&shapes[i], 1);
@@ -283,26 +247,12 @@ static void test_a_second_text_of_another_shape_is_refused(void **state) {
 static void test_scrubbing_equals_playing(void **state) {
     (void)state;
     Picture played, scrubbed;
-    picture_open(&played, &mixed, true);
-    picture_open(&scrubbed, &mixed, true);
+    open_stack(&played, &mixed, true);
+    open_stack(&scrubbed, &mixed, true);
     played.v.token = scrubbed.v.token = 9;
-    for (double speed = 1; speed <= 8; speed *= 8) {
-        played.v.speed = scrubbed.v.speed = speed;
-        view_home(&played.v, &played.t);
-        view_toggle_play(&played.v, &played.t);
-        for (int frame = 0; frame < 400; frame++) {
-            view_advance(&played.v, &played.t, 16);
-            if (frame % 19 != 0) continue;
-            view_seek(&scrubbed.v, &scrubbed.t, fmin(16 * speed * (frame + 1), timeline_length_ms(&played.t)));
-            scrubbed.v.playing = played.v.playing;
-            build(&played, 1280, 720);
-            build(&scrubbed, 1920, 1080); /* another picture in between leaves nothing behind */
-            build(&scrubbed, 1280, 720);
-            assert_true(lists_equal(&played.list, &scrubbed.list));
-        }
-    }
+    for (double speed = 1; speed <= 8; speed *= 8) expect_scrubbing_equals_playing(&played, &scrubbed, speed, 400, 19);
     scrubbed.v.token++;
-    build(&scrubbed, 1280, 720);
+    picture_build(&scrubbed, 1280, 720);
     assert_false(lists_equal(&played.list, &scrubbed.list));
     picture_close(&played);
     picture_close(&scrubbed);
@@ -312,14 +262,14 @@ static void test_scrubbing_equals_playing(void **state) {
 static void test_the_way_grows_with_time(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight, false);
+    open_stack(&p, &eight, false);
     size_t strong[2];
     for (int end = 0; end < 2; end++) {
         if (end)
             view_end(&p.v, &p.t);
         else
             view_home(&p.v, &p.t);
-        build(&p, 1280, 720);
+        picture_build(&p, 1280, 720);
         strong[end] = 0;
         for (size_t i = 0; i < p.list.item_count; i++) {
             const DrawItem *it = &p.list.items[i];
@@ -334,7 +284,7 @@ static void test_the_way_grows_with_time(void **state) {
 static void test_a_line_restores_the_view(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &mixed, true);
+    open_stack(&p, &mixed, true);
     p.v.token = 14;
     p.v.twin = 2;
     p.v.difference = false;
@@ -348,7 +298,7 @@ static void test_a_line_restores_the_view(void **state) {
     if (view_from_line(&again, &p.t, line, &f) != STATUS_OK) fail_msg("%s: %s", line, f.text);
     DrawList other;
     draw_init(&other, made_up);
-    build(&p, 1280, 720);
+    picture_build(&p, 1280, 720);
     scene_build(&other, &p.t, &again, 1280, 720);
     assert_true(lists_equal(&p.list, &other));
     static const char *const refused[] = {"stack twin=-1", "stack twin=x", "stack difference=maybe"};
@@ -362,15 +312,15 @@ static void test_a_line_restores_the_view(void **state) {
 static void click(Picture *p, const DrawTag *tag) {
     assert_non_null(tag);
     view_click(&p->v, &p->t, &p->list, tag->x + tag->w / 2, tag->y + tag->h / 2);
-    build(p, 1280, 720);
+    picture_build(p, 1280, 720);
 }
 
 static void test_clicks_do_what_the_keys_do(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight, true);
+    open_stack(&p, &eight, true);
     p.v.token = 9;
-    build(&p, 1280, 720);
+    picture_build(&p, 1280, 720);
     click(&p, find(&p, TAG_LAYER, 1, -1, -1));
     assert_int_equal(timeline_at(&p.t, p.v.time_ms, 1).layer, 1);
     const DrawTag *cell = NULL; /* one that no mark covers */
@@ -400,7 +350,7 @@ static void test_clicks_do_what_the_keys_do(void **state) {
     assert_true(stack_twin(&p.t, &p.v).second && stack_twin(&p.t, &p.v).token == 11);
     Fault f;
     assert_int_equal(trace_set_token(&p.second, 12, 5, "zebra", 5, &f), STATUS_OK);
-    build(&p, 1280, 720);
+    picture_build(&p, 1280, 720);
     click(&p, find(&p, TAG_TOKEN2, -1, 12, -1));
     assert_int_equal(p.v.token, 11); /* not in the first text: said, and nothing else */
     assert_true(p.v.notice[0] != '\0');
@@ -411,9 +361,9 @@ static void test_clicks_do_what_the_keys_do(void **state) {
 static void test_a_formula_gives_its_number(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &mixed, true);
+    open_stack(&p, &mixed, true);
     p.v.token = 9;
-    build(&p, 1280, 720);
+    picture_build(&p, 1280, 720);
     char lines[1024];
     DrawTag tag = {TAG_USED, 3, 6, -1, -1, 0, 0, 0, 0};
     scene_tooltip(lines, sizeof lines, &tag, &p.t, &p.v);
@@ -448,7 +398,7 @@ static void check_layout(Picture *p, const char *what) {
     for (size_t step = 0; step < 3; step++) {
         p->v.token = p->t.tokens * step / 3;
         view_seek(&p->v, &p->t, step == 0 ? timeline_length_ms(&p->t) : timeline_length_ms(&p->t) * 0.37 * (double)step);
-        build(p, windows[step][0], windows[step][1]);
+        picture_build(p, windows[step][0], windows[step][1]);
         const int faults = text_faults(&p->list);
         if (faults > 0)
             fail_msg("%s: %d layers, %d experts, %d tokens at %dx%d: %d", what, (int)p->t.layers, (int)p->t.experts, (int)p->t.tokens,
@@ -460,12 +410,12 @@ static void test_no_text_is_cut_or_crowded_at_any_scale(void **state) {
     (void)state;
     for (size_t z = 0; z < SCENE_SIZES; z++) {
         Picture p;
-        picture_open(&p, &scene_sizes[z], false);
+        open_stack(&p, &scene_sizes[z], false);
         check_layout(&p, "alone");
         p.v.twin = 1;
         check_layout(&p, "with a twin");
         picture_close(&p);
-        picture_open(&p, &scene_sizes[z], true);
+        open_stack(&p, &scene_sizes[z], true);
         check_layout(&p, "two texts");
         p.v.difference = false;
         p.v.twin = 0;
@@ -481,10 +431,10 @@ static void test_rows_stand_in_order(void **state) {
     for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
         Picture p;
         const SceneSize z = {4, 2, 5, depths[i], 0, 0};
-        picture_open(&p, &z, false);
+        open_stack(&p, &z, false);
         for (int at = 0; at <= 4; at++) {
             view_seek(&p.v, &p.t, timeline_length_ms(&p.t) * at / 4);
-            build(&p, 1280, 720);
+            picture_build(&p, 1280, 720);
             double below = 0;
             size_t rows = 0;
             for (size_t j = 0; j < p.list.tag_count; j++) {
@@ -505,14 +455,14 @@ static void test_rows_stand_in_order(void **state) {
 static void test_open_choices_are_nobodys(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight, true);
+    open_stack(&p, &eight, true);
     for (size_t l = 0; l < p.t.layers; l++) {
         p.t.layer[l].topk[9 * 2 + 1] = -1;
         p.t.layer[l].topk[10 * 2] = p.t.layer[l].topk[10 * 2 + 1] = -1;
     }
     for (p.v.token = 8; p.v.token < 12; p.v.token++) {
         for (p.v.twin = 0; p.v.twin < 3; p.v.twin++) {
-            build(&p, 1280, 720);
+            picture_build(&p, 1280, 720);
             for (size_t i = 0; i < p.list.tag_count; i++) {
                 char line[512];
                 scene_describe(line, sizeof line, &p.list.tags[i], &p.t, &p.v);

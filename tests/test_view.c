@@ -39,12 +39,7 @@ static Moment now(const Fixture *x) { return timeline_at(&x->t, x->v.time_ms, x-
 static void redraw(Fixture *x) { scene_build(&x->list, &x->t, &x->v, 1280, 720); }
 
 static const DrawTag *find(const Fixture *x, TagKind kind, int32_t layer, int32_t token, int32_t expert) {
-    for (size_t i = 0; i < x->list.tag_count; i++) {
-        const DrawTag *tag = &x->list.tags[i];
-        if (tag->kind == kind && (layer < 0 || tag->layer == layer) && (token < 0 || tag->token == token) && (expert < 0 || tag->expert == expert))
-            return tag;
-    }
-    return NULL;
+    return find_tag(&x->list, kind, layer, token, expert);
 }
 static ViewClick click(Fixture *x, const DrawTag *tag) {
     assert_non_null(tag);
