@@ -1,5 +1,6 @@
-/* input.c: keyboard and mouse. Enters: an SDL event. Leaves: one call of view.h, or a wish that only the window can fulfil.
- * Printable commands come as text, not as key codes, so that `/`, `?`, `[` and `+` work on any keyboard layout. Draws nothing. */
+/* input.c: keyboard and mouse. Enters: a key, a text, a pointer. Leaves: one call of view.h, or a wish that only the window can fulfil.
+ * Printable commands come as text, not as key codes, so that `/`, `?`, `[` and `+` work on any keyboard layout. Draws nothing and knows no
+ * SDL: the window's events (events.c) and a script's lines (script.c) come here alike. */
 #include "viz/input.h"
 
 #include <stdlib.h>
@@ -40,13 +41,6 @@ static void edit_insert(View *v, const char *text) {
     v->edit_error = false;
 }
 
-static void edit_paste(View *v) {
-    char *text = SDL_GetClipboardText();
-    if (text == NULL) return;
-    edit_insert(v, text);
-    SDL_free(text);
-}
-
 static Want edit_accept(View *v, const Trace *t) {
     const Entry entry = v->entry;
     bool found = true;
@@ -65,40 +59,39 @@ static Want edit_accept(View *v, const Trace *t) {
     return WANT_NOTHING;
 }
 
-static Want edit_key(View *v, const Trace *t, const SDL_Keysym *key) {
-    const bool control = (key->mod & (KMOD_CTRL | KMOD_GUI)) != 0;
-    switch (key->sym) {
-    case SDLK_RETURN:
-    case SDLK_KP_ENTER:
+static Want edit_key(View *v, const Trace *t, const Press *key) {
+    const bool control = key->control;
+    switch (key->key) {
+    case KEY_ENTER:
         return edit_accept(v, t);
-    case SDLK_ESCAPE:
+    case KEY_ESCAPE:
         view_escape(v);
         break;
-    case SDLK_BACKSPACE:
+    case KEY_BACKSPACE:
         edit_remove(v, control ? 0 : character_before(v, v->edit_cursor), v->edit_cursor);
         break;
-    case SDLK_DELETE: {
+    case KEY_DELETE: {
         const size_t at = v->edit_cursor;
         edit_remove(v, at, character_after(v, at));
         break;
     }
-    case SDLK_LEFT:
+    case KEY_LEFT:
         v->edit_cursor = character_before(v, v->edit_cursor);
         break;
-    case SDLK_RIGHT:
+    case KEY_RIGHT:
         v->edit_cursor = character_after(v, v->edit_cursor);
         break;
-    case SDLK_HOME:
+    case KEY_HOME:
         v->edit_cursor = 0;
         break;
-    case SDLK_END:
+    case KEY_END:
         v->edit_cursor = v->edit_bytes;
         break;
-    case SDLK_u:
+    case KEY_U:
         if (control) edit_remove(v, 0, v->edit_bytes);
         break;
-    case SDLK_v:
-        if (control) edit_paste(v);
+    case KEY_V:
+        if (control) return WANT_PASTE;
         break;
     default:
         break;
@@ -109,50 +102,45 @@ static Want edit_key(View *v, const Trace *t, const SDL_Keysym *key) {
 /* ---- commands ---- */
 
 /* Keys that write nothing. */
-static Want command_key(View *v, const Trace *t, const DrawList *list, const SDL_Keysym *key) {
-    const bool shift = (key->mod & KMOD_SHIFT) != 0, control = (key->mod & (KMOD_CTRL | KMOD_GUI)) != 0;
-    switch (key->sym) {
-    case SDLK_RIGHT:
-    case SDLK_LEFT: {
-        const int by = key->sym == SDLK_RIGHT ? 1 : -1;
+static Want command_key(View *v, const Trace *t, const DrawList *list, const Press *key) {
+    const bool shift = key->shift, control = key->control;
+    switch (key->key) {
+    case KEY_RIGHT:
+    case KEY_LEFT: {
+        const int by = key->key == KEY_RIGHT ? 1 : -1;
         if (shift)
             view_step_layer(v, t, by);
         else
             view_step_beat(v, t, by);
         break;
     }
-    case SDLK_DOWN:
-    case SDLK_UP:
-        view_step_token(v, t, key->sym == SDLK_DOWN ? 1 : -1);
+    case KEY_DOWN:
+    case KEY_UP:
+        view_step_token(v, t, key->key == KEY_DOWN ? 1 : -1);
         break;
-    case SDLK_HOME:
+    case KEY_HOME:
         view_home(v, t);
         break;
-    case SDLK_END:
+    case KEY_END:
         view_end(v, t);
         break;
-    case SDLK_RETURN:
-    case SDLK_KP_ENTER:
+    case KEY_ENTER:
         view_enter(v, t, list);
         break;
-    case SDLK_ESCAPE:
+    case KEY_ESCAPE:
         view_escape(v);
         break;
-    case SDLK_F11:
+    case KEY_F11:
         return WANT_FULLSCREEN;
-    case SDLK_q:
+    case KEY_Q:
         return control ? WANT_QUIT : WANT_NOTHING;
-    case SDLK_PLUS:
-    case SDLK_EQUALS:
-    case SDLK_KP_PLUS:
+    case KEY_PLUS:
         if (control) view_change_scale(v, 1);
         break;
-    case SDLK_MINUS:
-    case SDLK_KP_MINUS:
+    case KEY_MINUS:
         if (control) view_change_scale(v, -1);
         break;
-    case SDLK_0:
-    case SDLK_KP_0:
+    case KEY_0:
         if (control) view_change_scale(v, 0);
         break;
     default:
@@ -237,9 +225,59 @@ static Want command_text(View *v, const Trace *t, const char *text) {
     return WANT_NOTHING;
 }
 
+Want input_key(View *v, const Trace *t, const DrawList *list, const Press *key) {
+    return v->entry != ENTRY_NONE ? edit_key(v, t, key) : command_key(v, t, list, key);
+}
+
+Want input_text(View *v, const Trace *t, const char *text) {
+    if (v->entry == ENTRY_NONE) return command_text(v, t, text);
+    edit_insert(v, text);
+    return WANT_NOTHING;
+}
+
+bool input_key_named(Press *press, const char *name) {
+    static const struct {
+        const char *name;
+        Key key;
+    } keys[] = {
+        {"Right", KEY_RIGHT},
+        {"Left", KEY_LEFT},
+        {"Down", KEY_DOWN},
+        {"Up", KEY_UP},
+        {"Home", KEY_HOME},
+        {"End", KEY_END},
+        {"Enter", KEY_ENTER},
+        {"Esc", KEY_ESCAPE},
+        {"F11", KEY_F11},
+        {"Plus", KEY_PLUS},
+        {"+", KEY_PLUS},
+        {"Minus", KEY_MINUS},
+        {"-", KEY_MINUS},
+        {"0", KEY_0},
+        {"Q", KEY_Q},
+        {"U", KEY_U},
+        {"V", KEY_V},
+        {"Delete", KEY_DELETE},
+        {"Backspace", KEY_BACKSPACE},
+    };
+    *press = (Press){KEY_NONE, false, false};
+    for (;; name += 1 + strcspn(name, "+")) {
+        if (strncasecmp(name, "Shift+", 6) == 0)
+            press->shift = true;
+        else if (strncasecmp(name, "Ctrl+", 5) == 0)
+            press->control = true;
+        else
+            break;
+    }
+    for (size_t i = 0; i < sizeof keys / sizeof *keys && press->key == KEY_NONE; i++) {
+        if (strcasecmp(name, keys[i].name) == 0) press->key = keys[i].key;
+    }
+    return press->key != KEY_NONE;
+}
+
 /* ---- pointer ---- */
 
-static void pointer_moved(View *v, Pointer *pointer, const Trace *t, const DrawList *list, int x, int y) {
+void input_moved(View *v, Pointer *pointer, const Trace *t, const DrawList *list, int x, int y) {
     view_hover(v, x, y);
     if (pointer->drag == VIEW_CLICK_TIMELINE) view_drag_timeline(v, t, list, x);
     if (pointer->drag == VIEW_CLICK_PAN) view_pan(v, x - pointer->last_x, y - pointer->last_y);
@@ -247,37 +285,14 @@ static void pointer_moved(View *v, Pointer *pointer, const Trace *t, const DrawL
     pointer->last_y = y;
 }
 
-Want input_event(View *v, Pointer *pointer, const Trace *t, const DrawList *list, const SDL_Event *event) {
-    switch (event->type) {
-    case SDL_QUIT:
-        return WANT_QUIT;
-    case SDL_KEYDOWN:
-        return v->entry != ENTRY_NONE ? edit_key(v, t, &event->key.keysym) : command_key(v, t, list, &event->key.keysym);
-    case SDL_TEXTINPUT:
-        if (v->entry == ENTRY_NONE) return command_text(v, t, event->text.text);
-        edit_insert(v, event->text.text);
-        break;
-    case SDL_MOUSEMOTION:
-        pointer_moved(v, pointer, t, list, event->motion.x, event->motion.y);
-        break;
-    case SDL_MOUSEBUTTONDOWN:
-        if (event->button.button != SDL_BUTTON_LEFT) break;
-        pointer_moved(v, pointer, t, list, event->button.x, event->button.y);
-        pointer->drag = view_click(v, t, list, event->button.x, event->button.y);
-        if (pointer->drag == VIEW_CLICK_TIMELINE) view_drag_timeline(v, t, list, event->button.x);
-        break;
-    case SDL_MOUSEBUTTONUP:
-        pointer->drag = VIEW_CLICK_DONE;
-        break;
-    case SDL_MOUSEWHEEL:
-        view_zoom(v, pointer->last_x, pointer->last_y, event->wheel.y > 0 ? 1.1 : event->wheel.y < 0 ? 1 / 1.1 : 1.0);
-        break;
-    case SDL_WINDOWEVENT:
-        if (event->window.event == SDL_WINDOWEVENT_CLOSE) return WANT_QUIT;
-        if (event->window.event == SDL_WINDOWEVENT_LEAVE) view_hover(v, -1, -1);
-        break;
-    default:
-        break;
-    }
-    return WANT_NOTHING;
+void input_pressed(View *v, Pointer *pointer, const Trace *t, const DrawList *list, int x, int y) {
+    input_moved(v, pointer, t, list, x, y);
+    pointer->drag = view_click(v, t, list, x, y);
+    if (pointer->drag == VIEW_CLICK_TIMELINE) view_drag_timeline(v, t, list, x);
+}
+
+void input_released(Pointer *pointer) { pointer->drag = VIEW_CLICK_DONE; }
+
+void input_wheel(View *v, const Pointer *pointer, int notches) {
+    view_zoom(v, pointer->last_x, pointer->last_y, notches > 0 ? 1.1 : notches < 0 ? 1 / 1.1 : 1.0);
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "viz/input.h"
+#include "viz/events.h"
 #include "viz/paint.h"
 #include "viz/record.h"
 #include "viz/scene.h"
@@ -232,6 +232,13 @@ static void copy_state(Screen *s) {
     view_notice(s->w->view, failed, failed ? SDL_GetError() : "copied: the view as a line of text, for --state");
 }
 
+static void paste(Screen *s) {
+    char *text = SDL_GetClipboardText();
+    if (text == NULL) return;
+    input_text(s->w->view, *s->w->trace, text);
+    SDL_free(text);
+}
+
 static void toggle_full_screen(Screen *s) {
     const bool full = (SDL_GetWindowFlags(s->window) & SDL_WINDOW_FULLSCREEN_DESKTOP) != 0;
     SDL_SetWindowFullscreen(s->window, full ? 0 : SDL_WINDOW_FULLSCREEN_DESKTOP);
@@ -260,6 +267,9 @@ static bool fulfil(Screen *s, Want want) {
     case WANT_COPY:
         copy_state(s);
         break;
+    case WANT_PASTE:
+        paste(s);
+        break;
     case WANT_NOTHING:
         break;
     }
@@ -274,7 +284,7 @@ static bool handle_events(Screen *s, int wait_ms) {
     bool any = wait_ms > 0 ? SDL_WaitEventTimeout(&event, wait_ms) != 0 : SDL_PollEvent(&event) != 0;
     while (any) {
         s->stale = true;
-        if (!fulfil(s, input_event(s->w->view, &s->pointer, *s->w->trace, &s->list, &event))) return false;
+        if (!fulfil(s, event_handle(s->w->view, &s->pointer, *s->w->trace, &s->list, &event))) return false;
         any = SDL_PollEvent(&event) != 0;
     }
     return true;
