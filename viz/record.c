@@ -90,7 +90,7 @@ Status film_open(Film **out, const char *path, const Trace *t, const View *v, in
     film->view.entry = ENTRY_NONE;
     film->view.help = false;
     film->view.notice[0] = '\0';
-    const double length_ms = timeline_length_ms(t) / film->view.speed + FILM_HOLD_MS;
+    const double length_ms = view_length_ms(&film->view, t) / film->view.speed + FILM_HOLD_MS;
     film->frames = 1 + (size_t)(length_ms * FILM_FPS / 1000.0);
     draw_init(&film->list, paint_measure());
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error to report, not the end of this program */
@@ -116,7 +116,7 @@ static Status write_frame(const Film *film, Fault *f) {
 
 Status film_next(Film *film, bool *done, double *share, Fault *f) {
     film->view.time_ms = (double)film->frame * 1000.0 / FILM_FPS * film->view.speed;
-    const double length_ms = timeline_length_ms(film->trace);
+    const double length_ms = view_length_ms(&film->view, film->trace);
     if (film->view.time_ms >= length_ms) {
         film->view.time_ms = length_ms;
         film->view.playing = false;

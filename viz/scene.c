@@ -6,8 +6,8 @@
 #include <string.h>
 
 const ScenePage scene_pages[] = {
-    {"Route", route_build}, /* one layer, close up */
-    {"Stack", stack_build}, /* all layers, a token's way */
+    {"Route", route_build, NULL}, /* one layer, close up */
+    {"Stack", stack_build, NULL}, /* all layers, a token's way */
 };
 const size_t scene_page_count = sizeof scene_pages / sizeof *scene_pages;
 

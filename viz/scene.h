@@ -26,9 +26,16 @@ void scene_narrate(char *line, size_t room, const Trace *t, const View *v);
 
 /* The views, one function each: a further view is one row here. The tabs in the header are the rows of this table. */
 typedef struct Stage Stage; /* scene_parts.h: list, trace, view, moment and unit of one picture */
+/* A view whose time is not the trace's layers and beats brings its own clock; Space, Home, End, the timeline, films and --at follow it. */
+typedef struct {
+    double (*length_ms)(const Trace *t, const View *v);
+    double (*step_ms)(const Trace *t, const View *v, int by, bool far); /* where → (by 1) and ← (by −1) lead, with Shift: far */
+    void (*ticks)(Stage *s, double x, double y, double w);              /* marks on the timeline's track */
+} SceneClock;
 typedef struct {
     const char *name;
     void (*build)(Stage *s, double x, double y, double w, double h); /* the part between header and transport */
+    const SceneClock *clock;                                         /* NULL: the trace's layers and beats */
 } ScenePage;
 enum { PAGE_ROUTE, PAGE_STACK }; /* their rows */
 extern const ScenePage scene_pages[];

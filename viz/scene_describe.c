@@ -105,7 +105,7 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
         words_add(o, "speed %g", v->speed);
         break;
     case TAG_TIMELINE:
-        words_add(o, "timeline %.0f of %.0f ms", v->time_ms, timeline_length_ms(t));
+        words_add(o, "timeline %.0f of %.0f ms", v->time_ms, view_length_ms(v, t));
         break;
     case TAG_TICK:
         words_add(o, "tick layer %d at %.0f ms", tag->layer + 1, timeline_start_ms(t, (size_t)tag->layer, BEAT_LIFT));

@@ -122,11 +122,15 @@ static void ticks(Stage *s, Box track, double length_ms) {
 }
 
 static void track(Stage *s, Box b) {
-    const double length_ms = timeline_length_ms(s->t);
+    const double length_ms = view_length_ms(s->v, s->t);
     stage_tag(s, (Box){b.x, b.y - 12, b.w, 34}, tag_of(TAG_TIMELINE));
     stage_rect(s, b, b.h / 2, INK_LINE, -1);
     if (length_ms <= 0) return;
-    ticks(s, b, length_ms);
+    const SceneClock *clock = scene_pages[s->v->page].clock;
+    if (clock == NULL)
+        ticks(s, b, length_ms);
+    else
+        clock->ticks(s, b.x, b.y, b.w);
     const double at = b.w * fmin(1, s->v->time_ms / length_ms);
     stage_rect(s, (Box){b.x, b.y, at, b.h}, b.h / 2, style_expert(1), -1);
     stage_dot(s, b.x + at, b.y + b.h / 2, 8, style_alpha(INK_WHITE, 0.16));
@@ -141,7 +145,7 @@ static void clock_and_speed(Stage *s, double right, double y) {
     const int32_t tag = stage_tag(s, speed, tag_of(TAG_SPEED));
     stage_frame(s, speed, 13, INK_LINE, 1, tag);
     stage_text(s, text, speed.x + w / 2, y + 4.5, type_body, ALIGN_CENTER, 0, tag);
-    const int now_s = (int)(s->v->time_ms / 1000), all_s = (int)(timeline_length_ms(s->t) / 1000 + 0.5);
+    const int now_s = (int)(s->v->time_ms / 1000), all_s = (int)(view_length_ms(s->v, s->t) / 1000 + 0.5);
     snprintf(text, sizeof text, "%d:%02d / %d:%02d", now_s / 60, now_s % 60, all_s / 60, all_s % 60);
     stage_text(s, text, speed.x - 12, y + 4, type_label, ALIGN_RIGHT, 0, -1);
 }

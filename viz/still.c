@@ -42,7 +42,7 @@ static Status bench_view(double *scene_ms, double *frame_ms, int frames, unsigne
                          const Trace *t, View *v, Fault *f) {
     Status status = STATUS_OK;
     for (int i = -2; status == STATUS_OK && i < frames; i++) { /* two to warm up */
-        v->time_ms = timeline_length_ms(t) * (i < 0 ? 0.5 : (i + 0.5) / frames);
+        v->time_ms = view_length_ms(v, t) * (i < 0 ? 0.5 : (i + 0.5) / frames);
         const double start_s = time_now_s();
         scene_build(list, t, v, width_px, height_px);
         const double built_s = time_now_s();

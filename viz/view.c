@@ -31,12 +31,20 @@ static bool comparable(const Trace *t, const Trace *versus, Fault *f) {
 
 void view_new_trace(View *v, const Trace *t) {
     v->time_ms = 0;
+    memset(v->other_ms, 0, sizeof v->other_ms);
     v->stop_ms = -1;
     if (v->token >= t->tokens) v->token = t->tokens > 0 ? t->tokens - 1 : 0;
     v->pinned = false;
     v->open_expert = -1;
     Fault f;
     if (!comparable(t, v->versus, &f)) v->versus = NULL;
+}
+
+static const SceneClock *clock_of(const View *v) { return v->page < scene_page_count ? scene_pages[v->page].clock : NULL; }
+
+double view_length_ms(const View *v, const Trace *t) {
+    const SceneClock *clock = clock_of(v);
+    return clock != NULL ? clock->length_ms(t, v) : timeline_length_ms(t);
 }
 
 bool view_advance(View *v, const Trace *t, double elapsed_ms) {
@@ -47,7 +55,7 @@ bool view_advance(View *v, const Trace *t, double elapsed_ms) {
         changed = true;
     }
     if (!v->playing) return changed;
-    const double end_ms = v->stop_ms >= 0 ? v->stop_ms : timeline_length_ms(t);
+    const double end_ms = v->stop_ms >= 0 ? v->stop_ms : view_length_ms(v, t);
     v->time_ms += elapsed_ms * v->speed;
     if (v->time_ms >= end_ms) {
         const bool again = v->loop && v->stop_ms < 0 && end_ms > 0;
@@ -69,12 +77,20 @@ static void stand(View *v, double time_ms) {
 void view_toggle_play(View *v, const Trace *t) {
     const bool was_playing = v->playing && v->stop_ms < 0;
     v->stop_ms = -1;
-    v->playing = !was_playing && timeline_length_ms(t) > 0;
-    if (v->playing && v->time_ms >= timeline_length_ms(t)) v->time_ms = 0;
+    v->playing = !was_playing && view_length_ms(v, t) > 0;
+    if (v->playing && v->time_ms >= view_length_ms(v, t)) v->time_ms = 0;
+}
+
+/* A page with a clock of its own is stepped by it. */
+static bool step_clock(View *v, const Trace *t, int by, bool far) {
+    const SceneClock *clock = clock_of(v);
+    if (clock == NULL) return false;
+    stand(v, fmax(0, fmin(clock->length_ms(t, v), clock->step_ms(t, v, by, far))));
+    return true;
 }
 
 void view_step_beat(View *v, const Trace *t, int by) {
-    if (t->layers == 0) return;
+    if (step_clock(v, t, by, false) || t->layers == 0) return;
     if (v->speed >= MERGE_SPEED) { /* a layer is one movement there */
         view_step_layer(v, t, by);
         return;
@@ -93,7 +109,7 @@ void view_step_beat(View *v, const Trace *t, int by) {
 }
 
 void view_step_layer(View *v, const Trace *t, int by) {
-    if (t->layers == 0) return;
+    if (step_clock(v, t, by, true) || t->layers == 0) return;
     const Moment m = now(v, t);
     const long target = (long)m.layer + by;
     const size_t layer = target < 0 ? 0 : target >= (long)t->layers ? t->layers - 1 : (size_t)target;
@@ -111,12 +127,17 @@ void view_home(View *v, const Trace *t) {
     stand(v, 0);
 }
 
-void view_end(View *v, const Trace *t) { stand(v, timeline_length_ms(t)); }
+void view_end(View *v, const Trace *t) { stand(v, view_length_ms(v, t)); }
 
 void view_change_speed(View *v, int by) { v->speed = fmax(speed_min, fmin(speed_max, ldexp(v->speed, by))); }
 
 void view_set_page(View *v, size_t page) {
-    if (page < scene_page_count) v->page = page;
+    if (page >= scene_page_count || page == v->page) return;
+    const bool other_clock = clock_of(v) != scene_pages[page].clock;
+    if (other_clock) v->other_ms[clock_of(v) == NULL ? 0 : v->page] = v->time_ms;
+    v->page = page;
+    if (other_clock) v->time_ms = v->other_ms[clock_of(v) == NULL ? 0 : page];
+    if (other_clock) v->stop_ms = -1;
 }
 
 static bool expert_of(int32_t *expert, const DrawTag *tag) {
@@ -199,7 +220,7 @@ bool view_find_token(View *v, const Trace *t, const char *text) {
 }
 
 bool view_go_layer(View *v, const Trace *t, long layer) {
-    if (layer < 1 || (unsigned long)layer > t->layers) return false;
+    if (layer < 1 || (unsigned long)layer > t->layers || clock_of(v) != NULL) return false;
     view_step_layer(v, t, (int)(layer - 1 - (long)now(v, t).layer));
     return true;
 }
@@ -210,7 +231,7 @@ void view_notice(View *v, bool bad, const char *text) {
     v->notice_ms = bad ? 12000 : 5000;
 }
 
-void view_seek(View *v, const Trace *t, double time_ms) { stand(v, fmax(0, fmin(timeline_length_ms(t), time_ms))); }
+void view_seek(View *v, const Trace *t, double time_ms) { stand(v, fmax(0, fmin(view_length_ms(v, t), time_ms))); }
 
 void view_hover(View *v, double x, double y) {
     v->pointer_x = x;
@@ -293,7 +314,7 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
 void view_drag_timeline(View *v, const Trace *t, const DrawList *list, double x) {
     for (size_t i = 0; i < list->tag_count; i++) {
         const DrawTag *track = &list->tags[i];
-        if (track->kind == TAG_TIMELINE && track->w > 0) view_seek(v, t, (x - track->x) / track->w * timeline_length_ms(t));
+        if (track->kind == TAG_TIMELINE && track->w > 0) view_seek(v, t, (x - track->x) / track->w * view_length_ms(v, t));
     }
 }
 

@@ -15,13 +15,15 @@
 
 /* T: a prompt · /: find a token · G: go to a layer · V: a second text */
 typedef enum { ENTRY_NONE, ENTRY_PROMPT, ENTRY_FIND, ENTRY_LAYER, ENTRY_VERSUS } Entry;
+enum { VIEW_PAGES = 8 }; /* more than there are */
 typedef enum { PALETTE_BLUE_ORANGE, PALETTE_VIOLET_GREEN, PALETTE_GREY, PALETTES } Palette; /* of the load colours */
 
 typedef struct {
     /* where */
     size_t page;       /* index into scene_pages (scene.h) */
     size_t token;      /* the focus token */
-    double time_ms;    /* position on the timeline */
+    double time_ms;    /* position on the timeline of this page */
+    double other_ms[VIEW_PAGES]; /* where the clocks of the other pages stand */
     /* what it is compared with (the Stack view) */
     const Trace *versus; /* a second text's trace of the same shape, borrowed; NULL: none. Only view_set_versus sets it. */
     size_t twin;         /* which other place of the followed word is shown, from 1; 0: none */
@@ -82,6 +84,7 @@ Status view_set_versus(View *v, const Trace *t, const Trace *versus, Fault *f);
 void view_notice(View *v, bool bad, const char *text);
 
 /* ---- time and pointer ---- */
+double view_length_ms(const View *v, const Trace *t);    /* of the page's timeline */
 void view_seek(View *v, const Trace *t, double time_ms); /* clamps; pauses */
 void view_hover(View *v, double x, double y);            /* -1, -1 when the pointer leaves */
 /* A click at x, y on the picture that `list` shows: selects a token, a layer, a page, pins an expert, presses a button, or starts a

@@ -45,7 +45,7 @@ static bool take(View *v, Place *at, const Trace *t, const char *name, const cha
     if (strcmp(name, "layer") == 0) return at->by_beat = true, whole(&at->layer, value, 1, t->layers);
     if (strcmp(name, "beat") == 0) return at->by_beat = true, whole(&at->beat, value, 1, BEATS);
     if (strcmp(name, "token") == 0) return t->tokens > 0 && whole(&v->token, value, 0, t->tokens - 1);
-    if (strcmp(name, "time") == 0) return at->by_beat = false, number(&v->time_ms, value, 0, timeline_length_ms(t));
+    if (strcmp(name, "time") == 0) return at->by_beat = false, number(&v->time_ms, value, 0, view_length_ms(v, t));
     if (strcmp(name, "speed") == 0) return number(&v->speed, value, 0.25, 16);
     if (strcmp(name, "scale") == 0) return number(&v->scale, value, 0.5, 4);
     if (strcmp(name, "twin") == 0) return whole(&v->twin, value, 0, 1 << 20);
@@ -78,7 +78,7 @@ Status view_from_line(View *v, const Trace *t, const char *line, Fault *f) {
         *equals = '\0';
         if (!take(&next, &at, t, word, equals + 1)) return fault(f, STATUS_USAGE, "--state: %s=%s is not possible for this trace", word, equals + 1);
     }
-    if (at.by_beat && t->layers > 0) next.time_ms = timeline_rest_ms(t, at.layer - 1, (Beat)at.beat);
+    if (at.by_beat && t->layers > 0 && scene_pages[page].clock == NULL) next.time_ms = timeline_rest_ms(t, at.layer - 1, (Beat)at.beat);
     next.playing = false;
     next.stop_ms = -1;
     *v = next;
@@ -91,8 +91,8 @@ Status view_at(View *v, const Trace *t, const char *text, Fault *f) {
     char *beat = strchr(copy, ':');
     double time_ms;
     if (beat == NULL) {
-        if (!number(&time_ms, copy, 0, timeline_length_ms(t)))
-            return fault(f, STATUS_USAGE, "--at %s: expected milliseconds from 0 to %.0f, or layer:beat:token", text, timeline_length_ms(t));
+        if (!number(&time_ms, copy, 0, view_length_ms(v, t)))
+            return fault(f, STATUS_USAGE, "--at %s: expected milliseconds from 0 to %.0f, or layer:beat:token", text, view_length_ms(v, t));
         view_seek(v, t, time_ms);
         return STATUS_OK;
     }
