@@ -100,6 +100,24 @@ scene5() {
 scene5
 if grep -q 'time=0 ' state; then echo "not ok space plays: $(cat state)"; else echo "ok space plays"; fi
 
+# the tour: by key, by mouse, and out again
+scene_tour1() {
+    start --simulate 4x8x2x12 --paused
+    keys 0 Return Right Return BackSpace Left Return # steps 2 3 4, back 3 2, on 3
+    quit
+}
+scene_tour1
+state '0 begins the tour, Enter and right go on, Backspace and left back' 'layer=2 beat=2 .*tour=intro:3'
+
+scene_tour2() {
+    start --simulate 4x8x2x12 --tour 4
+    keys Right Right Right # three steps: it is over
+    quit
+}
+scene_tour2
+state '--tour 4 opens the tour of lesson 04, and behind its last step it is over' 'layer=2 beat=[67] '
+if grep -q 'tour=' state; then echo "not ok a tour ends: $(cat state)"; else echo 'ok a tour ends'; fi
+
 # the mouse: the timeline's middle is the run's middle; a click on a chip follows that token
 scene6() {
     start --simulate 4x8x2x12 --paused

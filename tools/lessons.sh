@@ -43,9 +43,14 @@ hint)
     ;;
 watch)
     text=${TEXT:-Little Ida has a red kite on the hill.}
-    case $(field "$3" 4) in src/cost/*) exec "$4" cost "${MODEL:-Mixtral-8x7B}" ;; esac # costs are numbers: nothing of them is in the window
+    case $(field "$3" 4) in
+    src/cost/*) # costs of published models are numbers, too large for the window
+        "$4" cost "${MODEL:-Mixtral-8x7B}" || exit
+        [ ! -x "$build/moe-viz" ] || echo "On one sentence, in the window and with the engine's own functions: $build/moe-viz --tour $3"
+        exit ;;
+    esac
     case $4 in
-    *moe-viz) exec "$4" --text "$text" --fallback "$build/lesson-$3" ;;
+    *moe-viz) exec "$4" --tour "$3" --text "$text" --fallback "$build/lesson-$3" ;;
     *) echo 'no window was built (SDL2 or cairo is missing): the same in the terminal'; exec "$4" route --text "$text" ;;
     esac
     ;;

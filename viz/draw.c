@@ -159,7 +159,7 @@ const char *tag_name(TagKind kind) {
         [TAG_OVERFLOW] = "overflow",   [TAG_PART] = "part",     [TAG_RESIDUAL] = "residual", [TAG_HEAT] = "heat",         [TAG_BALANCE] = "balance",
         [TAG_COUNTER] = "counter",     [TAG_PLAY] = "play",     [TAG_SPEED] = "speed",       [TAG_TIMELINE] = "timeline", [TAG_TICK] = "tick",
         [TAG_NARRATION] = "narration", [TAG_TWIN] = "twin",     [TAG_USED] = "used",         [TAG_SHARED] = "shared",     [TAG_DIFFER] = "differ",
-        [TAG_CONTRAST] = "contrast",   [TAG_TOKEN2] = "second", [TAG_BUTTON] = "button",
+        [TAG_CONTRAST] = "contrast",   [TAG_TOKEN2] = "second", [TAG_BUTTON] = "button", [TAG_TOUR] = "tour",
     };
     return kind < TAG_KINDS ? names[kind] : "?";
 }

@@ -60,6 +60,7 @@ typedef enum {
     TAG_CONTRAST, /* layer, expert: one cell, two texts */
     TAG_TOKEN2,   /* token: of the second text */
     TAG_BUTTON,   /* index: which button (scene.h) */
+    TAG_TOUR,     /* index: a button of the guided tour, or its box (tour.h) */
     TAG_KINDS
 } TagKind;
 

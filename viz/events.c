@@ -46,6 +46,7 @@ Want event_handle(View *v, Pointer *pointer, const Trace *t, const DrawList *lis
         return input_key(v, t, list, &press);
     }
     case SDL_TEXTINPUT:
+        if ((SDL_GetModState() & (KMOD_CTRL | KMOD_GUI)) != 0 && (SDL_GetModState() & KMOD_ALT) == 0) break; /* Ctrl and 0 also write a 0 */
         return input_text(v, t, event->text.text);
     case SDL_MOUSEMOTION:
         input_moved(v, pointer, t, list, event->motion.x, event->motion.y);

@@ -3,6 +3,8 @@
  * SDL: the window's events (events.c) and a script's lines (script.c) come here alike. */
 #include "viz/input.h"
 
+#include "viz/tour.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,8 +104,17 @@ static Want edit_key(View *v, const Trace *t, const Press *key) {
 /* ---- commands ---- */
 
 /* Keys that write nothing. */
+/* While a tour is on and nothing lies over it. */
+static bool tour_key(View *v, const Trace *t, const Press *key) {
+    if (v->tour == NULL || v->help || v->open_expert >= 0 || key->shift || key->control) return false;
+    const bool on = key->key == KEY_ENTER || key->key == KEY_RIGHT, back = key->key == KEY_BACKSPACE || key->key == KEY_LEFT;
+    if (on || back) tour_step(v, t, on ? 1 : -1);
+    return on || back;
+}
+
 static Want command_key(View *v, const Trace *t, const DrawList *list, const Press *key) {
     const bool shift = key->shift, control = key->control;
+    if (tour_key(v, t, key)) return WANT_NOTHING;
     switch (key->key) {
     case KEY_RIGHT:
     case KEY_LEFT: {
@@ -161,6 +172,9 @@ static Want command_text(View *v, const Trace *t, const char *text) {
         break;
     case ']':
         view_change_speed(v, 1);
+        break;
+    case '0':
+        tour_click(v, t, TOUR_START);
         break;
     case '1':
     case '2':

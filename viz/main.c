@@ -9,6 +9,7 @@
 #include "viz/scene.h"
 #include "viz/source.h"
 #include "viz/still.h"
+#include "viz/tour.h"
 #include "viz/window.h"
 
 static const char DEFAULT_PROMPT[] = "Little Ida has a red kite on the hill. Old Tom wants the red kite.";
@@ -20,7 +21,7 @@ typedef struct {
     const char *shot, *record, *fallback; /* ends */
     bool dump_scene, print_state;
     size_t bench_frames;
-    const char *size, *at, *state, *view; /* how it looks */
+    const char *size, *at, *state, *view, *tour; /* how it looks */
     double scale, speed;
     bool reduced_motion, no_narration, paused;
 } Settings;
@@ -49,6 +50,7 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--dump-scene", OPT_FLAG, &o->dump_scene, 0, 0, NULL, "", "no window: what is on the screen, as text"},
         {"--fallback", OPT_TEXT, &o->fallback, 0, 0, NULL, "NAME", "where no window opens, write NAME.png and, with ffmpeg, NAME.mp4 instead"},
         {"--view", OPT_TEXT, &o->view, 0, 0, NULL, "NAME", "route or stack"},
+        {"--tour", OPT_MAYBE, &o->tour, 0, 0, NULL, "[NN]", "begin with the guided tour, or with the one of lesson NN (01 to 13)"},
         {"--size", OPT_TEXT, &o->size, 0, 0, NULL, "WxH", "pixels of window, picture or film"},
         {"--at", OPT_TEXT, &o->at, 0, 0, NULL, "TIME", "milliseconds, or layer:beat or layer:beat:token (layer and beat from 1, token from 0)"},
         {"--state", OPT_TEXT, &o->state, 0, 0, NULL, "LINE", "the view as copied with C"},
@@ -160,10 +162,18 @@ static Status set_page(View *v, const char *name, Fault *f) {
     return fault(f, STATUS_USAGE, "--view %s: expected route or stack", name);
 }
 
+/* --tour, before anything is opened: a name that is wrong is said at once. */
+static Status check_tour(const Settings *o, Fault *f) {
+    if (o->tour == NULL || o->tour[0] == '\0' || tour_find(o->tour) != NULL) return STATUS_OK;
+    return fault(f, STATUS_USAGE, "--tour %.40s: expected nothing, or a lesson from %s to %s", o->tour, tours[1].name, tours[tour_count - 1].name);
+}
+
 static Status set_view(View *v, const Settings *o, const Trace *t, const Trace *versus, Fault *f) {
     view_new_trace(v, t);
     Status status = view_set_versus(v, t, versus, f);
     if (versus != NULL) v->page = PAGE_STACK;
+    if (status == STATUS_OK && o->tour != NULL && !tour_begin(v, t, o->tour[0] == '\0' ? &tours[0] : tour_find(o->tour), 0))
+        status = fault(f, STATUS_FAIL, "--tour: %s", v->notice);
     if (status == STATUS_OK && o->view != NULL) status = set_page(v, o->view, f);
     if (status == STATUS_OK && o->state != NULL) status = view_from_line(v, t, o->state, f);
     if (status == STATUS_OK && o->at != NULL) status = view_at(v, t, o->at, f);
@@ -184,7 +194,9 @@ static View make_view(const Settings *o) {
 
 static Status run_files(const Settings *o, const char *shot, const char *film, const Trace *t, View *v, int width_px, int height_px, Fault *f) {
     /* a picture shows something finished: by default the end of the second layer's routing, or of the only layer's; all of the stack */
-    if (o->at == NULL && o->state == NULL && film == NULL)
+    if (v->tour != NULL && v->stop_ms >= 0)
+        view_seek(v, t, v->stop_ms); /* of a tour: its step at rest */
+    else if (o->at == NULL && o->state == NULL && film == NULL)
         v->time_ms = v->page == PAGE_STACK ? timeline_length_ms(t) : timeline_rest_ms(t, t->layers > 1 ? 1 : 0, BEAT_SUM);
     Status status = STATUS_OK;
     if (shot != NULL || o->dump_scene) status = still_run(shot, o->dump_scene ? stdout : NULL, t, v, width_px, height_px, f);
@@ -222,12 +234,12 @@ static Status run_window(const Settings *o, Source **source, Trace **trace, Trac
         fprintf(stderr, "moe-viz: no window: no display was found; writing %s.png and a film instead\n", o->fallback);
         return run_fallback(o, source, trace, versus, v, width_px, height_px, f);
     }
-    const bool placed = o->at != NULL || o->state != NULL || has_versus(o);
+    const bool placed = o->at != NULL || o->state != NULL || o->tour != NULL || has_versus(o);
     Status status = begin(source, trace, o, placed, f);
     if (status == STATUS_OK) status = begin_versus(versus, *source, o, f);
     if (status == STATUS_OK && (placed || (*trace)->tokens > 0)) status = set_view(v, o, *trace, *versus, f);
     if (status == STATUS_OK && o->view != NULL) status = set_page(v, o->view, f);
-    if (status == STATUS_OK && (*trace)->tokens > 0 && o->at == NULL && o->state == NULL) v->playing = !o->paused;
+    if (status == STATUS_OK && (*trace)->tokens > 0 && o->at == NULL && o->state == NULL && v->tour == NULL) v->playing = !o->paused;
     Window window = {*source, trace, versus, v, width_px, height_px, !o->paused};
     if (status == STATUS_OK) status = window_run(&window, f);
     if (status == STATUS_OK && o->print_state) {
@@ -241,6 +253,8 @@ static Status run_window(const Settings *o, Source **source, Trace **trace, Trac
 static Status run(const Settings *o, Fault *f) {
     int width_px = 0, height_px = 0;
     Status status = still_size(&width_px, &height_px, o->size, f);
+    if (status != STATUS_OK) return status;
+    status = check_tour(o, f);
     if (status != STATUS_OK) return status;
     if (o->bench_frames > 0) return still_bench_frames(stdout, (int)o->bench_frames, f);
     Source *source = NULL;

@@ -89,6 +89,7 @@ Status film_open(Film **out, const char *path, const Trace *t, const View *v, in
     film->view.pointer_x = film->view.pointer_y = -1;
     film->view.entry = ENTRY_NONE;
     film->view.help = false;
+    film->view.tour = NULL; /* a film of the timeline; one of a tour is a script's */
     film->view.notice[0] = '\0';
     const double length_ms = view_length_ms(&film->view, t) / film->view.speed + FILM_HOLD_MS;
     film->frames = 1 + (size_t)(length_ms * FILM_FPS / 1000.0);

@@ -68,5 +68,6 @@ void scene_build(DrawList *list, const Trace *t, const View *v, int width_px, in
     }
     scene_header(s, (Box){0, 0, s->width, HEADER_UNITS});
     scene_transport(s, (Box){0, s->height - TRANSPORT_UNITS, s->width, TRANSPORT_UNITS});
+    scene_tour(s, room);
     scene_overlay(s);
 }

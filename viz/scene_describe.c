@@ -2,6 +2,7 @@
  * Enters: a tag, the trace, the view. Leaves: text with nine significant digits, so that a test can hold it against the trace.
  * The tooltips, longer and with formulas, are in scene_tooltip.c. Layers count from 1 as on the screen, tokens and experts from 0. */
 #include "viz/scene_stack.h"
+#include "viz/tour.h"
 
 #include <math.h>
 #include <string.h>
@@ -49,6 +50,21 @@ static void describe_counter(Words *o, const DrawTag *tag, const Trace *t, const
     const SceneCounts c = scene_counts(t, m.layer + (m.done[BEAT_RESIDUAL] > 0 ? 1 : 0));
     words_add(o, "counter layers %zu expert runs %lld dense %lld touched %lld resident %lld dropped %lld", c.layers, (long long)c.runs,
               (long long)c.runs_dense, (long long)c.touched, (long long)c.resident, (long long)c.dropped);
+}
+
+static void tour_describe(Words *o, const DrawTag *tag, const Trace *t, const View *v) {
+    static const char *const buttons[] = {"start", "next", "back", "leave"};
+    char text[TOUR_TEXT_BYTES];
+    if (tag->index != TOUR_BOX || v->tour == NULL) {
+        words_add(o, "tour %s", buttons[tag->index & 3]);
+        return;
+    }
+    const TourStep *step = &v->tour->steps[v->tour_step];
+    words_add(o, "tour %s step %zu of %zu", v->tour->name, v->tour_step + 1, v->tour->count);
+    tour_fill(text, sizeof text, step->head, t, v);
+    words_add(o, " \"%s\"", text);
+    tour_fill(text, sizeof text, step->text, t, v);
+    words_add(o, " %s", text);
 }
 
 /* One case a kind of tag, in the order of the enumeration: long, and flat. */
@@ -109,6 +125,9 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
         break;
     case TAG_TICK:
         words_add(o, "tick layer %d at %.0f ms", tag->layer + 1, timeline_start_ms(t, (size_t)tag->layer, BEAT_LIFT));
+        break;
+    case TAG_TOUR:
+        tour_describe(o, tag, t, v);
         break;
     default:
         if (!stack_describe(o, tag, t, v)) words_add(o, "%s", tag_name(tag->kind));

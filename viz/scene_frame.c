@@ -1,6 +1,7 @@
 /* scene_frame.c: what frames every view: header (name, model, provenance, tabs) above, narration and transport below.
  * Enters: a stage and a box. Leaves: items and tags. */
 #include "viz/scene_parts.h"
+#include "viz/tour.h"
 
 #include <math.h>
 #include <string.h>
@@ -41,6 +42,20 @@ static double tabs(Stage *s, double right) {
     return x;
 }
 
+/* 0: the same button by hand. */
+static double tour_tab(Stage *s, double right) {
+    const char *label = "0  Tour";
+    const double w = stage_text_width(s, label, type_body) + 26;
+    DrawTag tag = tag_of(TAG_TOUR);
+    tag.index = TOUR_START;
+    const Box b = {right - w, 9, w, 28};
+    const int32_t at = stage_tag(s, b, tag);
+    const bool here = s->v->tour != NULL;
+    stage_frame(s, box_inset(b, 0.6), 8, here ? style_expert(1) : INK_LINE, 1.2, at);
+    stage_text(s, label, b.x + w / 2, 28, type_in(type_body, here ? INK_TEXT : INK_SOFT), ALIGN_CENTER, 0, at);
+    return b.x - 6;
+}
+
 static void title(Stage *s, double x, double right) {
     const Trace *t = s->t;
     const bool simulated = strcmp(t->source, "real") != 0;
@@ -69,7 +84,7 @@ void scene_header(Stage *s, Box b) {
     const int32_t tag = stage_tag(s, help, tag_of(TAG_HELP));
     stage_frame(s, box_inset(help, 2), 12, s->v->help ? INK_TEXT : INK_LINE, 1.2, tag);
     stage_text(s, "?", help.x + 14, 28, type_in(type_head, INK_SOFT), ALIGN_CENTER, 0, tag);
-    const double right = tabs(s, help.x - 12);
+    const double right = tour_tab(s, tabs(s, help.x - 12));
     title(s, 46 + name + 24, right - 12);
 }
 
@@ -154,7 +169,7 @@ void scene_transport(Stage *s, Box b) {
     stage_rect(s, b, 0, 0xff12161d, -1);
     stage_line(s, b.x, b.y, b.x + b.w, b.y, INK_LINE, 1);
     char line[512];
-    if (s->layer != NULL && s->v->narration) {
+    if (s->layer != NULL && s->v->narration && s->v->tour == NULL) { /* a tour speaks for itself */
         scene_narrate(line, sizeof line, s->t, s->v);
         const int32_t tag = stage_tag(s, (Box){16, b.y + 8, b.w - 32, 24}, tag_of(TAG_NARRATION));
         stage_text(s, line, b.x + b.w / 2, b.y + 26, (Type){14.5, FONT_REGULAR, INK_TEXT}, ALIGN_CENTER, b.w - 48, tag);

@@ -178,6 +178,7 @@ static void entry_field(Stage *s) {
 }
 
 static const char *const help_rows[][2] = {
+    {"0", "guided tour; Enter and ⌫ step it"},
     {"Space", "play or pause"},
     {"← →", "a beat back or on"},
     {"Shift ← →", "a layer back or on"},

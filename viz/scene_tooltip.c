@@ -2,6 +2,7 @@
  * Enters: a tag and the trace. Leaves: lines; the first is the heading. A formula is printed only where it gives the trace's number
  * (each rule weighs in its own way), so what stands on the screen is always true. */
 #include "viz/scene_stack.h"
+#include "viz/tour.h"
 
 #include <math.h>
 #include <string.h>
@@ -238,6 +239,9 @@ void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t,
         break;
     case TAG_HELP:
         words_add(o, "Keys\n?");
+        break;
+    case TAG_TOUR:
+        if (tag->index == TOUR_START) words_add(o, "Guided tour\n0: what a router does, in %zu steps", tours[0].count);
         break;
     case TAG_LAYER:
         if (v->page == PAGE_STACK) words_add(o, "Layer %d\nclick to go there", tag->layer + 1);

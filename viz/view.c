@@ -1,6 +1,7 @@
 /* view.c: what each key, click and wheel changes. Enters: a view, the trace it looks at, what was pressed. Leaves: the view, changed.
  * The scene reads it next. The text form of a view is in view_line.c. */
 #include "viz/scene.h"
+#include "viz/tour.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@ void view_new_trace(View *v, const Trace *t) {
     v->open_expert = -1;
     Fault f;
     if (!comparable(t, v->versus, &f)) v->versus = NULL;
+    if (v->tour != NULL) tour_show(v, t);
 }
 
 static const SceneClock *clock_of(const View *v) { return v->page < scene_page_count ? scene_pages[v->page].clock : NULL; }
@@ -172,6 +174,8 @@ void view_escape(View *v) {
         v->open_expert = -1;
     else if (v->pinned)
         v->pinned = false;
+    else if (v->tour != NULL)
+        v->tour = NULL;
     else
         v->zoom = 1, v->pan_x = v->pan_y = 0;
 }
@@ -286,6 +290,9 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
         }
         if (tag->index == BUTTON_TWIN) view_next_twin(v, t);
         if (tag->index == BUTTON_DIFFERENCE) view_toggle(&v->difference);
+        break;
+    case TAG_TOUR:
+        tour_click(v, t, tag->index);
         break;
     case TAG_TIMELINE:
     case TAG_TICK:

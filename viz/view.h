@@ -18,6 +18,8 @@ typedef enum { ENTRY_NONE, ENTRY_PROMPT, ENTRY_FIND, ENTRY_LAYER, ENTRY_VERSUS }
 enum { VIEW_PAGES = 8 }; /* more than there are */
 typedef enum { PALETTE_BLUE_ORANGE, PALETTE_VIOLET_GREEN, PALETTE_GREY, PALETTES } Palette; /* of the load colours */
 
+typedef struct Tour Tour; /* tour.h */
+
 typedef struct {
     /* where */
     size_t page;       /* index into scene_pages (scene.h) */
@@ -28,6 +30,9 @@ typedef struct {
     const Trace *versus; /* a second text's trace of the same shape, borrowed; NULL: none. Only view_set_versus sets it. */
     size_t twin;         /* which other place of the followed word is shown, from 1; 0: none */
     bool difference;     /* with a second text: cells show how the two differ, not the load of the first */
+    /* a guided tour */
+    const Tour *tour;    /* NULL: none */
+    size_t tour_step;    /* from 0 */
     /* how it moves */
     bool playing, loop;
     double speed;      /* 0.25 .. 16 in powers of two */
@@ -71,7 +76,7 @@ void view_end(View *v, const Trace *t);
 void view_change_speed(View *v, int by);               /* ] [ */
 void view_set_page(View *v, size_t page);              /* 1-4; ignored where no such view exists */
 void view_enter(View *v, const Trace *t, const DrawList *list); /* Enter, no entry open: expands the expert under the pointer or the pinned one */
-void view_escape(View *v);                             /* Esc: closes the innermost of entry, help, open expert, pin, zoom */
+void view_escape(View *v);                             /* Esc: closes the innermost of entry, help, open expert, pin, tour, zoom */
 void view_next_palette(View *v);                       /* H */
 void view_toggle(bool *flag);                          /* M, N, ?, L: view_toggle(&v->reduced_motion) ... */
 void view_change_scale(View *v, int by);               /* Ctrl + and −; 0 resets */

@@ -1,6 +1,7 @@
 /* view_line.c: a view as a line of text and back, and the moment that --at names.
  * Enters: "route layer=3 beat=4 token=7 speed=1 ...". Leaves: a view. Unknown or impossible values are refused by name. */
 #include "viz/scene.h"
+#include "viz/tour.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@ void view_to_line(char *line, size_t room, const View *v, const Trace *t) {
     snprintf(line, room, "%s layer=%zu beat=%d token=%zu time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g twin=%zu difference=%s",
              scene_pages[v->page].name, m.layer + 1, (int)m.beat, v->token, v->time_ms, v->speed, palette_names[v->palette],
              v->reduced_motion ? "reduced" : "full", v->narration ? "on" : "off", v->scale, v->twin, v->difference ? "on" : "off");
+    const size_t used = strlen(line);
+    if (v->tour != NULL) snprintf(line + used, room - used, " tour=%s:%zu", v->tour->name, v->tour_step + 1);
 }
 
 static bool number(double *out, const char *text, double low, double high) {
@@ -35,6 +38,20 @@ static bool either(bool *out, const char *text, const char *off, const char *on)
     return *out || strcmp(text, off) == 0;
 }
 
+/* "intro:3", or "off". The rest of the line says where the view is. */
+static bool take_tour(View *v, const Trace *t, const char *value) {
+    char name[32];
+    size_t step;
+    const size_t length = strcspn(value, ":");
+    if (strcmp(value, "off") == 0) return v->tour = NULL, true;
+    snprintf(name, sizeof name, "%.*s", (int)(length < sizeof name ? length : sizeof name - 1), value);
+    const Tour *tour = tour_find(name);
+    if (tour == NULL || !tour_possible(t) || value[length] != ':' || !whole(&step, value + length + 1, 1, tour->count)) return false;
+    v->tour = tour;
+    v->tour_step = step - 1;
+    return true;
+}
+
 typedef struct {
     size_t layer, beat;
     bool by_beat;
@@ -52,6 +69,7 @@ static bool take(View *v, Place *at, const Trace *t, const char *name, const cha
     if (strcmp(name, "difference") == 0) return either(&v->difference, value, "off", "on");
     if (strcmp(name, "motion") == 0) return either(&v->reduced_motion, value, "full", "reduced");
     if (strcmp(name, "narration") == 0) return either(&v->narration, value, "off", "on");
+    if (strcmp(name, "tour") == 0) return take_tour(v, t, value);
     if (strcmp(name, "palette") != 0) return false;
     for (int p = 0; p < PALETTES; p++) {
         if (strcmp(value, palette_names[p]) == 0) return v->palette = (Palette)p, true;

@@ -11,8 +11,9 @@ typedef enum {
     OPT_SEED,
     OPT_NUMBER,
     OPT_TEXT,
-    OPT_CHOICE
-} OptionKind; /* bool*, size_t*, uint64_t*, double*, const char**, const char** */
+    OPT_CHOICE,
+    OPT_MAYBE /* a text that may be missing: "" where a flag or nothing follows */
+} OptionKind; /* bool*, size_t*, uint64_t*, double*, const char**, const char**, const char** */
 typedef struct {
     const char *name; /* "--steps"; "-n" and "--count" share a row as "-n,--count" */
     OptionKind kind;

@@ -151,6 +151,7 @@ static Status read_value(const Option *row, const char *flag, const char *value,
     case OPT_CHOICE:
         return read_choice(row, flag, value, f);
     case OPT_TEXT:
+    case OPT_MAYBE:
         *(const char **)row->value = value;
         return STATUS_OK;
     case OPT_FLAG:
@@ -245,6 +246,7 @@ static Status read_flag(const Option *table, int argc, char **argv, int *at, Fau
         return STATUS_OK;
     }
     if (word[length] == '=') return read_value(row, flag, word + length + 1, f);
+    if (row->kind == OPT_MAYBE && (*at + 1 >= argc || argv[*at + 1][0] == '-')) return read_value(row, flag, "", f);
     if (*at + 1 >= argc) return fault(f, STATUS_USAGE, "%s: expected %s after it, found nothing", flag, row->argument);
     const char *value = argv[++*at];
     if (option_find(table, value, strlen(value)) != NULL) {

@@ -1,0 +1,313 @@
+/* tour_slots.c: what the slots of a tour's texts say, and which things a step speaks of. Enters: a text with slots in braces, a trace, a view.
+ * Leaves: the text with the trace's numbers. How a tour moves is in tour.c. */
+#include "viz/tour.h"
+
+#include "moe/moe.h"
+#include "viz/scene_stack.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what a tour speaks of ---- */
+
+typedef struct {
+    const Trace *t;
+    const View *v;
+    const TraceLayer *layer; /* the one shown, or where that has no experts, the tour's own */
+    size_t number, token; /* of that layer, from 0; the followed token */
+} Subject;
+
+static size_t moe_layers(const Trace *t) {
+    size_t count = 0;
+    for (size_t l = 0; l < t->layers; l++) count += layer_is_moe(t, l);
+    return count;
+}
+
+/* The tour looks at the second layer with experts; the first has seen little but the word itself. */
+static size_t tour_layer(const Trace *t) {
+    const size_t wanted = moe_layers(t) > 1 ? 1 : 0;
+    for (size_t l = 0, seen = 0; l < t->layers; l++) {
+        if (layer_is_moe(t, l) && seen++ == wanted) return l;
+    }
+    return 0;
+}
+
+static size_t choices_of(const TraceLayer *layer, size_t token) { /* a rule may leave some open */
+    size_t count = 0;
+    for (size_t k = 0; k < layer->top_k; k++) count += layer->topk[token * layer->top_k + k] >= 0;
+    return count;
+}
+
+static size_t dropped_of(const TraceLayer *layer, size_t token) {
+    size_t count = 0;
+    for (size_t k = 0; k < layer->top_k; k++) count += layer->topk[token * layer->top_k + k] >= 0 && layer->dropped[token * layer->top_k + k] != 0;
+    return count;
+}
+
+static bool is_letter(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
+
+static size_t letters_of(const Trace *t, size_t token) {
+    size_t count = 0;
+    for (size_t i = 0; t->token_text[token] != NULL && i < t->token_bytes[token]; i++) count += is_letter(t->token_text[token][i]);
+    return count;
+}
+
+/* The token that is easiest to follow: a word, with all its choices served, whose first expert clearly leads and whose second is clearly there. */
+static size_t tour_token(const Trace *t) {
+    const TraceLayer *layer = &t->layer[tour_layer(t)];
+    const double wanted = layer->top_k > 2 ? 0.4 : 0.65;
+    size_t best = 0;
+    double least = INFINITY;
+    for (size_t i = 0; i < t->tokens; i++) {
+        const double off = fabs(layer->weights_norm[i * layer->top_k] - wanted);
+        const double cost = off + (letters_of(t, i) < 3 ? 2 : 0) + (dropped_of(layer, i) > 0 ? 4 : 0) + (choices_of(layer, i) == 0 ? 8 : 0);
+        if (cost < least) least = cost, best = i;
+    }
+    return best;
+}
+
+static Subject subject_of(const Trace *t, const View *v) {
+    Subject s = {.t = t, .v = v, .number = timeline_at(t, v->time_ms, v->speed).layer, .token = stack_focus(t, v)};
+    if (!layer_is_moe(t, s.number)) s.number = tour_layer(t);
+    s.layer = &t->layer[s.number];
+    return s;
+}
+
+static size_t busiest(const TraceLayer *layer) {
+    size_t most = 0;
+    for (size_t e = 0; e < layer->experts; e++) most = layer->load[e] > layer->load[most] ? e : most;
+    return most;
+}
+
+/* The expert with the largest probability for the token, or the smallest. */
+static size_t extreme(const Subject *s, bool largest) {
+    const float *p = s->layer->probs + s->token * s->layer->experts; /* (E) */
+    size_t found = 0;
+    for (size_t e = 1; e < s->layer->experts; e++) {
+        if (largest ? p[e] > p[found] : p[e] < p[found]) found = e;
+    }
+    return found;
+}
+
+/* ---- words of slots ---- */
+
+static void add_word(Words *o, const Subject *s) {
+    char word[WORD_BYTES];
+    static const char blank[] = "·";
+    word_token(word, sizeof word, s->t, s->token);
+    const size_t skip = strncmp(word, blank, sizeof blank - 1) == 0 && word[sizeof blank - 1] != '\0' ? sizeof blank - 1 : 0;
+    words_add(o, "“%s”", word + skip);
+}
+
+static void add_share(Words *o, double share) {
+    if (share > 0 && share < 0.005)
+        words_add(o, "less than 0.01");
+    else
+        words_add(o, "%.2f", share);
+}
+
+/* "E7 and E6"; "E85, E87, E36 and 5 more" */
+static void add_chosen(Words *o, const Subject *s) {
+    const int32_t *chosen = s->layer->topk + s->token * s->layer->top_k; /* (K) */
+    const size_t count = choices_of(s->layer, s->token), shown = count > 4 ? 3 : count;
+    for (size_t k = 0, n = 0; k < s->layer->top_k && n < shown; k++) {
+        if (chosen[k] < 0) continue;
+        n++;
+        words_add(o, "%sE%d", n == 1 ? "" : n == count ? " and " : ", ", chosen[k]);
+    }
+    if (count > shown) words_add(o, " and %zu more", count - shown);
+    if (count == 0) words_add(o, "no expert");
+}
+
+/* "0.81 × E7 + 0.19 × E6", bound by blanks that do not break; what was dropped is not in the sum. */
+static void add_weighted(Words *o, const Subject *s) {
+    const size_t at = s->token * s->layer->top_k, count = choices_of(s->layer, s->token) - dropped_of(s->layer, s->token);
+    const size_t shown = count > 4 ? 2 : count;
+    for (size_t k = 0, n = 0; k < s->layer->top_k && n < shown; k++) {
+        if (s->layer->topk[at + k] < 0 || s->layer->dropped[at + k]) continue;
+        words_add(o, "%s%.2f\u00a0×\u00a0E%d", n++ == 0 ? "" : " +\u00a0", s->layer->weights_norm[at + k], s->layer->topk[at + k]);
+    }
+    if (count > shown) words_add(o, " and %zu smaller parts", count - shown);
+    if (count == 0) words_add(o, "nothing");
+}
+
+static double weight_sum(const Subject *s) {
+    double sum = 0;
+    for (size_t k = 0; k < s->layer->top_k; k++) sum += s->layer->weights_norm[s->token * s->layer->top_k + k];
+    return sum;
+}
+
+/* "0.57 for E7 and 0.13 for E6": shares before they become weights. */
+static void add_chosen_shares(Words *o, const Subject *s) {
+    const size_t count = choices_of(s->layer, s->token), shown = count > 3 ? 3 : count;
+    for (size_t k = 0, n = 0; k < s->layer->top_k && n < shown; k++) {
+        const int32_t e = s->layer->topk[s->token * s->layer->top_k + k];
+        if (e < 0) continue;
+        n++;
+        words_add(o, "%s%.2f for E%d", n == 1 ? "" : n == count ? " and " : ", ", s->layer->probs[s->token * s->layer->experts + (size_t)e], e);
+    }
+    if (count > shown) words_add(o, " and so on");
+}
+
+static void add_left_out(Words *o, const Subject *s) {
+    const size_t left = s->layer->experts - choices_of(s->layer, s->token);
+    if (left > 0)
+        words_add(o, "The other %zu expert%s no work for it", left, left == 1 ? " does" : "s do");
+    else
+        words_add(o, "Under this rule no expert is left out");
+}
+
+static size_t slots_at_one(const Subject *s) { return capacity_slots(1, s->t->tokens, s->layer->experts, s->layer->top_k); }
+
+/* What the layer's capacity turned away, or in a model without a limit, what a factor of 1 would. */
+static void add_capacity(Words *o, const Subject *s) {
+    const size_t slots = layer_capacity(s->t, s->layer);
+    if (slots > 0) {
+        words_add(o, "The limit of this run is %zu slots each; %lld of %lld choices found their expert full and were dropped", slots,
+                  (long long)layer_dropped(s->layer), (long long)layer_slots(s->layer));
+        return;
+    }
+    int64_t over = 0;
+    const size_t even = slots_at_one(s);
+    for (size_t e = 0; e < s->layer->experts; e++) over += s->layer->load[e] > (int64_t)even ? s->layer->load[e] - (int64_t)even : 0;
+    words_add(
+        o, "This run has no limit. With a capacity factor of 1 your capacity_slots gives %zu slots each, and %lld of %lld choices would be dropped",
+        even, (long long)over, (long long)layer_slots(s->layer));
+}
+
+/* The engine's balance loss for this layer at alpha = 1; in the program of lesson 11 that is the learner's function. */
+static double aux_of(const Subject *s) {
+    const size_t E = s->layer->experts;
+    size_t *load = calloc(E, sizeof *load);
+    if (load == NULL) return 0;
+    for (size_t e = 0; e < E; e++) load[e] = (size_t)s->layer->load[e];
+    const double aux = balance_aux(NULL, s->layer->probs, load, s->t->tokens, E, 1, 0);
+    free(load);
+    return aux;
+}
+
+static void add_who_chooses(Words *o, const Subject *s) {
+    if (strcmp(s->t->rule, "expert-choice") == 0)
+        words_add(o, "Here experts choose, by your function: each takes the same number of tokens");
+    else
+        words_add(o, "In this model tokens choose (%s), so your function is not asked", s->t->rule);
+}
+
+/* ---- the slots: what a text may have in braces ---- */
+
+#define SLOT(name, ...)                                                                                                                              \
+    static void slot_##name(Words *o, const Subject *s) {                                                                                            \
+        (void)s;                                                                                                                                     \
+        __VA_ARGS__;                                                                                                                                 \
+    }
+#define AMOUNT(name, word, value)                                                                                                                    \
+    static void slot_##name(Words *o, const Subject *s) {                                                                                            \
+        char text[64];                                                                                                                               \
+        word(text, sizeof text, value);                                                                                                              \
+        words_add(o, "%s", text);                                                                                                                    \
+    }
+SLOT(at_layer, words_add(o, "%zu", tour_layer(s->t) + 1))
+SLOT(at_token, words_add(o, "%zu", tour_token(s->t)))
+SLOT(last_layer, words_add(o, "%zu", s->t->layers))
+SLOT(token, words_add(o, "%zu", s->token))
+SLOT(tokens, words_add(o, "%zu token%s", s->t->tokens, s->t->tokens == 1 ? "" : "s"))
+SLOT(layer, words_add(o, "%zu", s->number + 1))
+SLOT(layers, words_add(o, "%zu", s->t->layers))
+SLOT(moe_layers, words_add(o, "%zu", moe_layers(s->t)))
+SLOT(experts, words_add(o, "%zu", s->layer->experts))
+SLOT(k, words_add(o, "%zu", choices_of(s->layer, s->token)))
+SLOT(rule, words_add(o, "%s", s->t->rule))
+SLOT(word, add_word(o, s))
+SLOT(chosen, add_chosen(o, s))
+SLOT(weighted, add_weighted(o, s))
+SLOT(chosen_shares, add_chosen_shares(o, s))
+SLOT(weight_sum, words_add(o, "%.2f", weight_sum(s)))
+SLOT(left_out, add_left_out(o, s))
+SLOT(best, words_add(o, "E%zu", extreme(s, true)))
+SLOT(best_share, add_share(o, s->layer->probs[s->token * s->layer->experts + extreme(s, true)]))
+SLOT(best_logit, words_add(o, "%.2f", s->layer->logits[s->token * s->layer->experts + extreme(s, true)]))
+SLOT(least, words_add(o, "E%zu", extreme(s, false)))
+SLOT(least_share, add_share(o, s->layer->probs[s->token * s->layer->experts + extreme(s, false)]))
+SLOT(least_logit, words_add(o, "%.2f", s->layer->logits[s->token * s->layer->experts + extreme(s, false)]))
+SLOT(busiest, words_add(o, "E%zu", busiest(s->layer)))
+SLOT(busiest_load, words_add(o, "%lld", (long long)s->layer->load[busiest(s->layer)]))
+SLOT(choices_here, words_add(o, "%lld", (long long)layer_slots(s->layer)))
+SLOT(even_load, words_add(o, "%.3g", (double)layer_slots(s->layer) / (double)s->layer->experts))
+SLOT(touched_here, words_add(o, "%zu", stack_touched(s->layer, s->t->tokens)))
+SLOT(expected_here, words_add(o, "%.1f", stack_expected(s->layer->experts, s->layer->top_k, s->t->tokens)))
+SLOT(capacity, add_capacity(o, s))
+SLOT(aux, words_add(o, "%.2f", aux_of(s)))
+SLOT(cv2, words_add(o, "%.2f", scene_load_cv2(s->t, s->number)))
+SLOT(who_chooses, add_who_chooses(o, s))
+SLOT(came_in, words_add(o, "%.2f", s->layer->residual_norm[s->token]))
+SLOT(added, words_add(o, "%.2f", s->layer->out_norm[s->token]))
+SLOT(run_share, words_add(o, "%.3g%%", 100.0 * (double)choices_of(s->layer, s->token) / (double)s->layer->experts))
+SLOT(touched, words_add(o, "%lld", (long long)scene_counts(s->t, s->t->layers).touched))
+SLOT(all_experts, words_add(o, "%lld", (long long)scene_counts(s->t, s->t->layers).resident))
+AMOUNT(flops, word_flops, s->t->flops)
+AMOUNT(flops_dense, word_flops, s->t->flops_dense)
+AMOUNT(times_less, word_times, s->t->flops > 0 ? s->t->flops_dense / s->t->flops : 1)
+AMOUNT(bytes_touched, word_bytes, s->t->weight_bytes_touched)
+AMOUNT(bytes, word_bytes, s->t->weight_bytes_resident)
+
+#define ROW(name)                                                                                                                                    \
+    { #name, slot_##name }
+static const struct {
+    const char *name;
+    void (*add)(Words *o, const Subject *s);
+} slots[] = {
+    ROW(at_layer),      ROW(at_token),    ROW(last_layer),  ROW(token),        ROW(tokens),       ROW(layer),      ROW(layers),
+    ROW(moe_layers),    ROW(experts),     ROW(k),           ROW(rule),         ROW(word),         ROW(chosen),     ROW(weighted),
+    ROW(chosen_shares), ROW(weight_sum),  ROW(left_out),    ROW(best),         ROW(best_share),   ROW(best_logit), ROW(least),
+    ROW(least_share),   ROW(least_logit), ROW(busiest),     ROW(busiest_load), ROW(choices_here), ROW(even_load),  ROW(touched_here),
+    ROW(expected_here), ROW(capacity),    ROW(aux),         ROW(cv2),          ROW(who_chooses),  ROW(came_in),    ROW(added),
+    ROW(run_share),     ROW(touched),     ROW(all_experts), ROW(flops),        ROW(flops_dense),  ROW(times_less), ROW(bytes_touched),
+    ROW(bytes),
+};
+
+bool tour_fill(char *out, size_t room, const char *text, const Trace *t, const View *v) {
+    const Subject s = subject_of(t, v);
+    Words words = {out, room};
+    bool known = true;
+    while (*text != '\0') {
+        const size_t plain = strcspn(text, "{");
+        words_add(&words, "%.*s", (int)plain, text);
+        text += plain;
+        if (*text == '\0') break;
+        const size_t length = strcspn(++text, "}");
+        size_t i = 0;
+        while (i < sizeof slots / sizeof *slots && (strlen(slots[i].name) != length || strncmp(slots[i].name, text, length) != 0)) i++;
+        if (i < sizeof slots / sizeof *slots)
+            slots[i].add(&words, &s);
+        else
+            known = false;
+        text += length + (text[length] == '}');
+    }
+    return known;
+}
+
+bool tour_possible(const Trace *t) { return t->tokens > 0 && moe_layers(t) > 0; }
+
+/* ---- what is lit ---- */
+
+bool tour_lights(const TourMark *mark, const DrawTag *tag, const Trace *t, const View *v) {
+    if (tag->kind != mark->kind || !(tag->w > 0 && tag->h > 0)) return false;
+    if (mark->which == LIT_ALL || mark->which == LIT_TEXT) return true;
+    const Subject s = subject_of(t, v);
+    switch (mark->which) {
+    case LIT_CHOSEN:
+        return tag->expert >= 0 && (tag->layer < 0 || (size_t)tag->layer == s.number) && choice_rank(s.layer, s.token, (size_t)tag->expert) >= 0;
+    case LIT_BUSIEST:
+        return tag->expert >= 0 && (size_t)tag->expert == busiest(s.layer) && (tag->layer < 0 || (size_t)tag->layer == s.number);
+    case LIT_HERE:
+        return tag->layer >= 0 && (size_t)tag->layer == s.number;
+    case LIT_NUMBER:
+        return tag->index == mark->number;
+    case LIT_NONE:
+    case LIT_ALL:
+    case LIT_TEXT:
+        break;
+    }
+    return false;
+}

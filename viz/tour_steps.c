@@ -1,0 +1,270 @@
+/* tour_steps.c: the tours, as tables. Enters: nothing. Leaves: what each step says, where it goes, what it lights.
+ * `intro` is for someone who has never seen a mixture of experts; the numbered ones belong to the lessons and say what the function that the
+ * learner wrote decides in this picture. Words in braces are slots of tour_slots.c: every number comes from the trace. */
+#include "viz/tour.h"
+
+#define ROUTE_AT(beat) "route layer={at_layer} beat=" #beat
+#define ROUTE_FIRST(beat) ROUTE_AT(beat) " token={at_token}"
+#define ROUTE_LAST "route layer={last_layer} beat=8"
+#define STACK_LAST "stack layer={last_layer} beat=8"
+
+static const TourStep intro[] = {
+    {"Text becomes tokens",
+     "A language model reads text in small pieces, called tokens; this text has {tokens}. We follow one of them, {word}, through layer {layer} of "
+     "{layers}.",
+     ROUTE_FIRST(1),
+     {{TAG_TOKEN, LIT_TEXT, 0}},
+     true},
+    {"Experts instead of one large network",
+     "In an ordinary model each layer has one large network here, and every token runs through all of it. This layer has {experts} smaller ones, "
+     "called experts.",
+     ROUTE_AT(1),
+     {{TAG_EXPERT, LIT_ALL, 0}},
+     false},
+    {"The router scores them",
+     "A router, itself a tiny network, looks at {word} and gives each expert a share; all shares add up to 1. {best} gets the most, {best_share}, "
+     "and {least} the least, {least_share}.",
+     ROUTE_AT(2),
+     {{TAG_PROB, LIT_ALL, 0}},
+     false},
+    {"Only the top {k} run",
+     "{word} is sent to {chosen}. {left_out}. Choosing them is all that the router does.",
+     ROUTE_AT(4),
+     {{TAG_PROB, LIT_ALL, 0}, {TAG_EXPERT, LIT_ALL, 0}},
+     true},
+    {"Their answers are added",
+     "Each chosen expert computes an answer of its own. They are added by weight, {weighted}, and {word} carries the sum on to the next layer.",
+     ROUTE_AT(7),
+     {{TAG_EXPERT, LIT_CHOSEN, 0}, {TAG_PART, LIT_ALL, 0}},
+     false},
+    {"Every layer chooses anew",
+     "Each of these {moe_layers} layers has a router and experts of its own. The white line is the way of {word} from top to bottom; other tokens "
+     "take other ways.",
+     STACK_LAST,
+     {{TAG_HEAT, LIT_ALL, 0}},
+     true},
+    {"What this saves: work",
+     "{word} ran {k} of {experts} experts, {run_share} of their work. The whole text took {flops} of computing; with every expert running it "
+     "would be {flops_dense}, {times_less} as much.",
+     ROUTE_LAST,
+     {{TAG_COUNTER, LIT_NUMBER, 0}, {TAG_COUNTER, LIT_NUMBER, 1}},
+     false},
+    {"What it does not save: memory",
+     "Every token may choose other experts: these {tokens} together used {touched} of {all_experts}. Nobody knows in advance which, so all {bytes} "
+     "of weights must stay in memory.",
+     ROUTE_LAST,
+     {{TAG_COUNTER, LIT_NUMBER, 2}, {TAG_COUNTER, LIT_NUMBER, 3}, {TAG_HEAT, LIT_ALL, 0}},
+     false},
+};
+
+static const TourStep lesson_01[] = {
+    {"Your function runs in here",
+     "Each of these {experts} experts is a dense feed-forward network. Whatever is sent to one of them goes through your dense_forward.",
+     ROUTE_FIRST(6),
+     {{TAG_EXPERT, LIT_ALL, 0}},
+     false},
+    {"What it adds to a token",
+     "{word} came in with length {came_in}; what your function made of it, weighed and summed, has length {added}. A function that returns zeros "
+     "adds 0.",
+     ROUTE_AT(8),
+     {{TAG_RESIDUAL, LIT_ALL, 0}},
+     false},
+};
+
+static const TourStep lesson_02[] = {
+    {"An expert gets a batch of its own",
+     "{busiest_load} of {tokens} chose {busiest}. Their rows stand side by side, and your dense_rows_forward computes them from the first to the "
+     "last.",
+     ROUTE_FIRST(5),
+     {{TAG_EXPERT, LIT_BUSIEST, 0}},
+     false},
+    {"Rows do not meet",
+     "The sum for {word} is {weighted}, whoever else was in those batches: no row looks at another.",
+     ROUTE_AT(7),
+     {{TAG_PART, LIT_ALL, 0}},
+     false},
+};
+
+static const TourStep lesson_03[] = {
+    {"Your logits, as shares",
+     "Your router_forward scored {experts} experts for {word}, from {best_logit} for {best} down to {least_logit} for {least}; your "
+     "softmax_forward made shares of that: {best_share} and {least_share}.",
+     ROUTE_FIRST(2),
+     {{TAG_PROB, LIT_ALL, 0}},
+     false},
+    {"The choice follows them",
+     "{word} goes to {chosen}. Point at a bar to see the formula with your numbers in it.",
+     ROUTE_AT(4),
+     {{TAG_PROB, LIT_ALL, 0}, {TAG_EXPERT, LIT_ALL, 0}},
+     true},
+};
+
+static const TourStep lesson_04[] = {
+    {"Your choice",
+     "Of {experts} shares your topk_select kept {k}: {chosen_shares}. The rule of this model is {rule}.",
+     ROUTE_FIRST(3),
+     {{TAG_PROB, LIT_CHOSEN, 0}},
+     false},
+    {"From shares to weights",
+     "In the sum they count {weighted}. These weights add up to {weight_sum}.",
+     ROUTE_AT(7),
+     {{TAG_PART, LIT_ALL, 0}},
+     false},
+    {"Who was not chosen", "{left_out}: what topk_select leaves out is never computed.", ROUTE_AT(6), {{TAG_EXPERT, LIT_ALL, 0}}, false},
+};
+
+static const TourStep lesson_05[] = {
+    {"Your sum",
+     "Your combine_forward adds, for {word}, {weighted}. An expert that was not chosen has no part here, so it was never run.",
+     ROUTE_FIRST(7),
+     {{TAG_PART, LIT_ALL, 0}},
+     false},
+    {"What becomes of it",
+     "The sum has length {added} and is added to the {came_in} that came in. With an empty function the token passes unchanged.",
+     ROUTE_AT(8),
+     {{TAG_RESIDUAL, LIT_ALL, 0}},
+     false},
+};
+
+static const TourStep lesson_06[] = {
+    {"Your plan, seen from the experts",
+     "Your dispatch_plan sorted {choices_here} choices by expert. Each square is one of them; {busiest} has the most, {busiest_load}.",
+     ROUTE_FIRST(5),
+     {{TAG_EXPERT, LIT_ALL, 0}},
+     false},
+    {"Your counts",
+     "This row is what your plan counted first; it adds up to {choices_here}. The same work evenly spread would be {even_load} for each expert.",
+     ROUTE_AT(8),
+     {{TAG_HEAT, LIT_HERE, 0}},
+     true},
+};
+
+static const TourStep lesson_07[] = {
+    {"Stage 1: score",
+     "Your layer calls the router: {word} gets {experts} shares, the largest {best_share} for {best}.",
+     ROUTE_FIRST(2),
+     {{TAG_PROB, LIT_ALL, 0}},
+     false},
+    {"Stages 2 and 3: choose, send",
+     "Top-K keeps {chosen}; the plan sends each token to its experts.",
+     ROUTE_AT(4),
+     {{TAG_PROB, LIT_ALL, 0}, {TAG_EXPERT, LIT_ALL, 0}},
+     true},
+    {"Stages 4 and 5: compute, add up",
+     "The chosen experts run, and their answers are added: {weighted}.",
+     ROUTE_AT(7),
+     {{TAG_EXPERT, LIT_CHOSEN, 0}, {TAG_PART, LIT_ALL, 0}},
+     false},
+    {"What leaves your layer",
+     "It adds a vector of length {added} to the {came_in} that came in. Then the next layer does the same.",
+     ROUTE_AT(8),
+     {{TAG_RESIDUAL, LIT_ALL, 0}},
+     false},
+};
+
+static const TourStep lesson_08[] = {
+    {"Saved: FLOPs",
+     "Each token runs {k} of {experts} experts. This text took {flops}; with all of them running it would be {flops_dense}, {times_less} as much.",
+     ROUTE_LAST,
+     {{TAG_COUNTER, LIT_NUMBER, 0}, {TAG_COUNTER, LIT_NUMBER, 1}},
+     false},
+    {"Hardly saved: bytes touched",
+     "{tokens} together touched {touched_here} of {experts} experts in layer {layer}; even routing would touch {expected_here}. That is what "
+     "cost_expected_experts gives.",
+     STACK_LAST,
+     {{TAG_USED, LIT_ALL, 0}},
+     true},
+    {"Not saved: bytes resident",
+     "{bytes_touched} of weights were read, and all {bytes} stay in memory.",
+     ROUTE_LAST,
+     {{TAG_COUNTER, LIT_NUMBER, 2}},
+     false},
+};
+
+static const TourStep lesson_09[] = {
+    {"Where they live",
+     "{moe_layers} layers of {experts} experts: {all_experts} in all. They hold most of the {bytes} of this model.",
+     STACK_LAST,
+     {{TAG_HEAT, LIT_ALL, 0}},
+     true},
+    {"Which of them work",
+     "For one token {k} of {experts} in each layer: the white line. Counting these alone gives a model's active parameters.",
+     STACK_LAST,
+     {{TAG_ARC, LIT_ALL, 0}},
+     true},
+};
+
+static const TourStep lesson_10[] = {
+    {"The choice has no slope",
+     "Nudge a score a little and {word} still goes to {chosen}. Through the choice itself nothing can be learned.",
+     ROUTE_FIRST(3),
+     {{TAG_PROB, LIT_ALL, 0}},
+     false},
+    {"The weights have one",
+     "{weighted}: make a score larger and its expert counts for more. In training your router_backward carries that back to the router; here "
+     "nothing is trained, so it is not called.",
+     ROUTE_AT(7),
+     {{TAG_PART, LIT_ALL, 0}},
+     false},
+};
+
+static const TourStep lesson_11[] = {
+    {"How even is the load?",
+     "In layer {layer}, {busiest} was asked by {busiest_load} of {tokens}; even would be {even_load} for each expert.",
+     ROUTE_FIRST(8),
+     {{TAG_HEAT, LIT_HERE, 0}},
+     true},
+    {"What your function makes of it",
+     "For these choices your balance_aux gives {aux} at alpha 1; a perfectly even layer gives 1. In training its gradient pushes the busy experts' "
+     "scores down.",
+     ROUTE_AT(8),
+     {{TAG_BALANCE, LIT_ALL, 0}},
+     true},
+};
+
+static const TourStep lesson_12[] = {
+    {"Experts fill up",
+     "{busiest} was asked by {busiest_load} of {tokens}; an even share is {even_load}, where the mark stands in its bar.",
+     ROUTE_FIRST(5),
+     {{TAG_EXPERT, LIT_BUSIEST, 0}},
+     false},
+    {"What a limit does", "{capacity}.", ROUTE_AT(5), {{TAG_EXPERT, LIT_ALL, 0}}, false},
+    {"What a dropped choice costs",
+     "A dropped part is hollow here, and nothing takes its place. The sum for {word} is {weighted}.",
+     ROUTE_AT(7),
+     {{TAG_PART, LIT_ALL, 0}},
+     false},
+};
+
+static const TourStep lesson_13[] = {
+    {"Who chooses?",
+     "{who_chooses}. In this layer {busiest} works for {busiest_load} of {tokens}; even would be {even_load}.",
+     ROUTE_FIRST(5),
+     {{TAG_EXPERT, LIT_ALL, 0}},
+     false},
+    {"From the token's side",
+     "{word} has {k} of {experts} experts: {weighted}. When experts choose, a token may get many of them, or none.",
+     ROUTE_AT(7),
+     {{TAG_PART, LIT_ALL, 0}},
+     false},
+};
+
+#define TOUR(name, title, steps)                                                                                                                     \
+    { name, title, steps, sizeof steps / sizeof *steps }
+const Tour tours[] = {
+    TOUR("intro", "what a router does", intro),
+    TOUR("01", "the dense network", lesson_01),
+    TOUR("02", "independent rows", lesson_02),
+    TOUR("03", "the router", lesson_03),
+    TOUR("04", "top-K", lesson_04),
+    TOUR("05", "the weighted sum", lesson_05),
+    TOUR("06", "dispatch", lesson_06),
+    TOUR("07", "the whole layer", lesson_07),
+    TOUR("08", "what sparsity saves", lesson_08),
+    TOUR("09", "where parameters live", lesson_09),
+    TOUR("10", "the router's gradient", lesson_10),
+    TOUR("11", "balance", lesson_11),
+    TOUR("12", "capacity", lesson_12),
+    TOUR("13", "experts choose", lesson_13),
+};
+const size_t tour_count = sizeof tours / sizeof *tours;
