@@ -173,7 +173,7 @@ static inline void expect_scrubbing_equals_playing(Picture *played, Picture *scr
     for (int frame = 0; frame < frames; frame++) {
         view_advance(&played->v, &played->t, 16);
         if (frame % every != 0) continue;
-        view_seek(&scrubbed->v, &scrubbed->t, fmin(16 * speed * (frame + 1), timeline_length_ms(&played->t)));
+        view_seek(&scrubbed->v, &scrubbed->t, fmin(16 * speed * (frame + 1), view_length_ms(&played->v, &played->t)));
         scrubbed->v.playing = played->v.playing; /* the play button shows it; everything else comes from the time */
         picture_build(played, 1280, 720);
         picture_build(scrubbed, 1920, 1080); /* another picture in between leaves nothing behind */

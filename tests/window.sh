@@ -29,7 +29,7 @@ unset SDL_VIDEODRIVER WAYLAND_DISPLAY
 
 # start FLAGS...: opens the window and waits until it is there
 start() {
-    rm -f route-*.png route-*.mp4 stack-*.png
+    rm -f route-*.png route-*.mp4 stack-*.png compare-*.png
     "$viz" --print-state "$@" >state 2>errors &
     program=$!
     window=$(timeout 60 xdotool search --sync --onlyvisible --pid $program 2>/dev/null | head -1)
@@ -216,6 +216,59 @@ if [ -n "$model" ]; then
     state 'V compares with a second text' '^Stack .*twin=1 difference=on'
 else
     echo 'SKIP V compares with a second text: data/model.gguf is not there (make model)'
+fi
+
+# the view that races models: 4 opens it, arrows step it, D changes the race, what P saves is what --state and --shot draw, S measures again
+if [ -n "$model" ]; then
+    scene12() {
+        start --model "$model" --text 'A red kite.' --no-measure --paused
+        sleep 2
+        keys 4
+        sleep 4
+        keys shift+Right Down d End p
+        until_true test -s compare-1.png
+        quit
+    }
+    scene12
+    state '4 shows the comparison' '^Compare '
+    state 'D races all tokens at once' 'race=all'
+    state 'End goes to the end of the race' 'time=12000 '
+    state 'down follows another token of the race' 'token=1 '
+    "$viz" --model "$model" --text 'A red kite.' --no-measure --state "$(cat state)" --shot again.png 2>>errors
+    if cmp -s compare-1.png again.png; then echo 'ok the comparison that P saves is what --state and --shot draw'; else
+        echo "not ok the comparison that P saves is what --state and --shot draw: $(cat errors)"
+    fi
+
+    scene13() {
+        start --model "$model" --text 'A red kite.' --no-measure --paused
+        sleep 2
+        keys 4
+        sleep 4
+        keys Right Right
+        quit
+    }
+    scene13
+    if grep -q 'time=0 ' state; then echo "not ok right steps a token of the race: $(cat state)"; else echo 'ok right steps a token of the race'; fi
+
+    # measured: two pictures agree once all runs are done; after S they differ
+    agree() { rm -f compare-*.png; keys p; sleep 1; keys p; until_true test -s compare-2.png; sleep 1; cmp -s compare-1.png compare-2.png; }
+    scene14() {
+        start --model "$model" --text 'A red kite.' --paused
+        keys 4
+        sleep 5
+        until_true agree || echo 'not ok a measurement ends'
+        cp compare-1.png before.png
+        keys s
+        sleep 1
+        rm -f compare-*.png
+        keys p
+        until_true test -s compare-1.png
+        quit
+    }
+    scene14
+    if cmp -s before.png compare-1.png; then echo 'not ok S measures again'; else echo 'ok S measures again'; fi
+else
+    echo 'SKIP the comparison: data/model.gguf is not there (make model)'
 fi
 
 # without a display nothing opens, and the message says what to do instead

@@ -154,12 +154,18 @@ bool tag_same(const DrawTag *a, const DrawTag *b) {
 
 const char *tag_name(TagKind kind) {
     static const char *const names[TAG_KINDS] = {
-        [TAG_NONE] = "none",           [TAG_TITLE] = "title",   [TAG_PAGE] = "view",         [TAG_HELP] = "help",         [TAG_PROMPT] = "prompt",
-        [TAG_TOKEN] = "token",         [TAG_LAYER] = "layer",   [TAG_PROB] = "prob",         [TAG_ARC] = "arc",           [TAG_EXPERT] = "expert",
-        [TAG_OVERFLOW] = "overflow",   [TAG_PART] = "part",     [TAG_RESIDUAL] = "residual", [TAG_HEAT] = "heat",         [TAG_BALANCE] = "balance",
-        [TAG_COUNTER] = "counter",     [TAG_PLAY] = "play",     [TAG_SPEED] = "speed",       [TAG_TIMELINE] = "timeline", [TAG_TICK] = "tick",
-        [TAG_NARRATION] = "narration", [TAG_TWIN] = "twin",     [TAG_USED] = "used",         [TAG_SHARED] = "shared",     [TAG_DIFFER] = "differ",
-        [TAG_CONTRAST] = "contrast",   [TAG_TOKEN2] = "second", [TAG_BUTTON] = "button", [TAG_TOUR] = "tour",
+        [TAG_NONE] = "none",           [TAG_TITLE] = "title",       [TAG_PAGE] = "view",
+        [TAG_HELP] = "help",           [TAG_PROMPT] = "prompt",     [TAG_TOKEN] = "token",
+        [TAG_LAYER] = "layer",         [TAG_PROB] = "prob",         [TAG_ARC] = "arc",
+        [TAG_EXPERT] = "expert",       [TAG_OVERFLOW] = "overflow", [TAG_PART] = "part",
+        [TAG_RESIDUAL] = "residual",   [TAG_HEAT] = "heat",         [TAG_BALANCE] = "balance",
+        [TAG_COUNTER] = "counter",     [TAG_PLAY] = "play",         [TAG_SPEED] = "speed",
+        [TAG_TIMELINE] = "timeline",   [TAG_TICK] = "tick",         [TAG_NARRATION] = "narration",
+        [TAG_TWIN] = "twin",           [TAG_USED] = "used",         [TAG_SHARED] = "shared",
+        [TAG_DIFFER] = "differ",       [TAG_CONTRAST] = "contrast", [TAG_TOKEN2] = "second",
+        [TAG_BUTTON] = "button",       [TAG_TOUR] = "tour",         [TAG_LANE] = "lane",
+        [TAG_RACE] = "race",           [TAG_WEIGHTS] = "weights",   [TAG_METRIC] = "metric",
+        [TAG_STOPWATCH] = "stopwatch", [TAG_RESIDENT] = "resident",
     };
     return kind < TAG_KINDS ? names[kind] : "?";
 }

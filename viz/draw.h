@@ -61,6 +61,13 @@ typedef enum {
     TAG_TOKEN2,   /* token: of the second text */
     TAG_BUTTON,   /* index: which button (scene.h) */
     TAG_TOUR,     /* index: a button of the guided tour, or its box (tour.h) */
+    /* the Compare view: index is the lane */
+    TAG_LANE,      /* its name and size */
+    TAG_RACE,      /* token: its cell on the lane's track */
+    TAG_WEIGHTS,   /* layer, expert, token = which part: one block of weights */
+    TAG_METRIC,    /* token = which number */
+    TAG_STOPWATCH, /* the race's time; no lane */
+    TAG_RESIDENT,  /* what stays in memory; no lane */
     TAG_KINDS
 } TagKind;
 

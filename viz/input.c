@@ -3,6 +3,7 @@
  * SDL: the window's events (events.c) and a script's lines (script.c) come here alike. */
 #include "viz/input.h"
 
+#include "viz/scene.h"
 #include "viz/tour.h"
 
 #include <stdlib.h>
@@ -180,7 +181,9 @@ static Want command_text(View *v, const Trace *t, const char *text) {
     case '2':
     case '3':
     case '4':
-        view_set_page(v, (size_t)(text[0] - '1'));
+        for (size_t page = 0; page < scene_page_count; page++) {
+            if (scene_pages[page].key == text[0]) view_set_page(v, page);
+        }
         break;
     case '/':
         view_open_entry(v, ENTRY_FIND, "");
@@ -203,7 +206,14 @@ static Want command_text(View *v, const Trace *t, const char *text) {
         break;
     case 'd':
     case 'D':
-        view_toggle(&v->difference);
+        if (v->page == PAGE_COMPARE)
+            view_race_mode(v, t);
+        else
+            view_toggle(&v->difference);
+        break;
+    case 's':
+    case 'S':
+        if (v->page == PAGE_COMPARE) v->measure = true;
         break;
     case 'n':
     case 'N':

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "viz/bench.h"
+#include "viz/duel.h"
 #include "viz/paint.h"
 #include "viz/record.h"
 #include "viz/scene.h"
@@ -19,6 +19,8 @@ typedef struct {
     const char *text, *model, *trace, *simulate; /* sources */
     const char *versus, *versus_trace, *versus_simulate; /* what they are compared with */
     size_t experts_used;
+    const char *dense[DUEL_LANES]; /* what it is raced against */
+    bool no_measure;
     const char *shot, *record, *fallback; /* ends */
     bool dump_scene, print_state;
     size_t bench_frames;
@@ -46,11 +48,15 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--versus", OPT_TEXT, &o->versus, 0, 0, NULL, "TEXT", "a second text beside the first: how its routing differs (view 2, Stack)"},
         {"--versus-trace", OPT_TEXT, &o->versus_trace, 0, 0, NULL, "FILE", "the same with a saved trace of the same layers and experts"},
         {"--versus-simulate", OPT_TEXT, &o->versus_simulate, 0, 0, NULL, "LxExKxT", "the same with made-up routing of another made-up text"},
+        {"--dense-active", OPT_TEXT, &o->dense[LANE_ACTIVE], 0, 0, NULL, "FILE",
+         "a dense model as large as what works for a token (view 4, Compare); otherwise dense_active.gguf beside the model, or random weights"},
+        {"--dense-total", OPT_TEXT, &o->dense[LANE_TOTAL], 0, 0, NULL, "FILE", "the same, as large as the whole; otherwise dense_total.gguf"},
+        {"--no-measure", OPT_FLAG, &o->no_measure, 0, 0, NULL, "", "Compare counts and does not measure: the same picture every time"},
         {"--shot", OPT_TEXT, &o->shot, 0, 0, NULL, "FILE", "no window: a picture, .png, .svg or .pdf"},
         {"--record", OPT_TEXT, &o->record, 0, 0, NULL, "FILE", "no window: a film, .mp4 or .gif (needs ffmpeg); - for raw BGRA frames"},
         {"--dump-scene", OPT_FLAG, &o->dump_scene, 0, 0, NULL, "", "no window: what is on the screen, as text"},
         {"--fallback", OPT_TEXT, &o->fallback, 0, 0, NULL, "NAME", "where no window opens, write NAME.png and, with ffmpeg, NAME.mp4 instead"},
-        {"--view", OPT_TEXT, &o->view, 0, 0, NULL, "NAME", "route or stack"},
+        {"--view", OPT_TEXT, &o->view, 0, 0, NULL, "NAME", "route, stack or compare"},
         {"--tour", OPT_MAYBE, &o->tour, 0, 0, NULL, "[NN]", "begin with the guided tour, or with the one of lesson NN (01 to 13)"},
         {"--size", OPT_TEXT, &o->size, 0, 0, NULL, "WxH", "pixels of window, picture or film"},
         {"--at", OPT_TEXT, &o->at, 0, 0, NULL, "TIME", "milliseconds, or layer:beat or layer:beat:token (layer and beat from 1, token from 0)"},
@@ -61,7 +67,7 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--reduced-motion", OPT_FLAG, &o->reduced_motion, 0, 0, NULL, "", "highlights instead of travel"},
         {"--no-narration", OPT_FLAG, &o->no_narration, 0, 0, NULL, "", "without the sentence that says what is shown"},
         {"--print-state", OPT_FLAG, &o->print_state, 0, 0, NULL, "", "print the view as a line when the window closes"},
-        {"--bench-frames", OPT_SIZE, &o->bench_frames, 0, 100000, NULL, "N", "time N frames of each view at its largest, and the opening of a large trace"},
+        {"--bench-frames", OPT_SIZE, &o->bench_frames, 0, 100000, NULL, "N", "time N frames of the largest scene and exit"},
         {NULL, OPT_FLAG, NULL, 0, 0, NULL, NULL, NULL},
     };
     return options_parse(&viz_command, table, argc, argv, NULL, NULL, done, f);
@@ -160,7 +166,7 @@ static Status set_page(View *v, const char *name, Fault *f) {
     for (size_t i = 0; i < scene_page_count; i++) {
         if (strcasecmp(name, scene_pages[i].name) == 0) return v->page = i, STATUS_OK;
     }
-    return fault(f, STATUS_USAGE, "--view %s: expected route or stack", name);
+    return fault(f, STATUS_USAGE, "--view %s: expected route, stack or compare", name);
 }
 
 /* --tour, before anything is opened: a name that is wrong is said at once. */
@@ -193,13 +199,44 @@ static View make_view(const Settings *o) {
 
 /* ---- ends ---- */
 
+/* Compare's three models, where the trace came from a model that runs. *d stays NULL otherwise. */
+static Status begin_duel(Dueller **d, const Settings *o, Fault *f) {
+    *d = NULL;
+    if (o->trace != NULL || o->simulate != NULL) return STATUS_OK;
+    const DuelSetup setup = {
+        .sparse = o->model, .dense = {NULL, o->dense[LANE_ACTIVE], o->dense[LANE_TOTAL]}, .experts_used = o->experts_used, .measure = !o->no_measure};
+    return duel_open(d, &setup, f);
+}
+
+/* A picture or film of Compare waits for its numbers. `duel` stays where it is for as long as the view. */
+static Status finish_duel(Duel *duel, const Settings *o, const Trace *t, View *v, Fault *f) {
+    Dueller *d = NULL;
+    if (v->page != PAGE_COMPARE || v->duel != NULL) return STATUS_OK;
+    const Status status = begin_duel(&d, o, f);
+    if (d == NULL) return status;
+    duel_ask(d, t);
+    duel_wait(d, duel);
+    duel_close(d);
+    v->duel = duel;
+    return duel->state == DUEL_FAILED ? fault(f, STATUS_FAIL, "%s", duel->reason) : STATUS_OK;
+}
+
+/* The moment that a picture shows by itself: something finished. The end of the second layer's routing, or of the only layer's; all of the
+ * stack; the first of the race's lanes through. */
+static double telling_ms(const View *v, const Trace *t) {
+    if (v->page == PAGE_STACK) return view_length_ms(v, t);
+    if (v->page == PAGE_COMPARE) return compare_telling_ms(v, t);
+    return timeline_rest_ms(t, t->layers > 1 ? 1 : 0, BEAT_SUM);
+}
+
 static Status run_files(const Settings *o, const char *shot, const char *film, const Trace *t, View *v, int width_px, int height_px, Fault *f) {
-    /* a picture shows something finished: by default the end of the second layer's routing, or of the only layer's; all of the stack */
+    static Duel duel; /* large: not for the stack */
+    Status status = finish_duel(&duel, o, t, v, f);
+    if (status != STATUS_OK) return status;
     if (v->tour != NULL && v->stop_ms >= 0)
         view_seek(v, t, v->stop_ms); /* of a tour: its step at rest */
     else if (o->at == NULL && o->state == NULL && film == NULL)
-        v->time_ms = v->page == PAGE_STACK ? timeline_length_ms(t) : timeline_rest_ms(t, t->layers > 1 ? 1 : 0, BEAT_SUM);
-    Status status = STATUS_OK;
+        v->time_ms = telling_ms(v, t);
     if (shot != NULL || o->dump_scene) status = still_run(shot, o->dump_scene ? stdout : NULL, t, v, width_px, height_px, f);
     if (status == STATUS_OK && film != NULL) status = film_whole(film, t, v, width_px, height_px, f);
     return status;
@@ -241,8 +278,11 @@ static Status run_window(const Settings *o, Source **source, Trace **trace, Trac
     if (status == STATUS_OK && (placed || (*trace)->tokens > 0)) status = set_view(v, o, *trace, *versus, f);
     if (status == STATUS_OK && o->view != NULL) status = set_page(v, o->view, f);
     if (status == STATUS_OK && (*trace)->tokens > 0 && o->at == NULL && o->state == NULL && v->tour == NULL) v->playing = !o->paused;
-    Window window = {*source, trace, versus, v, width_px, height_px, !o->paused};
+    Dueller *dueller = NULL;
+    if (status == STATUS_OK) status = begin_duel(&dueller, o, f);
+    Window window = {*source, trace, versus, v, dueller, width_px, height_px, !o->paused};
     if (status == STATUS_OK) status = window_run(&window, f);
+    duel_close(dueller);
     if (status == STATUS_OK && o->print_state) {
         char line[1024];
         view_to_line(line, sizeof line, v, *trace);
@@ -257,7 +297,7 @@ static Status run(const Settings *o, Fault *f) {
     if (status != STATUS_OK) return status;
     status = check_tour(o, f);
     if (status != STATUS_OK) return status;
-    if (o->bench_frames > 0) return bench_run(stdout, (int)o->bench_frames, f);
+    if (o->bench_frames > 0) return still_bench_frames(stdout, (int)o->bench_frames, f);
     Source *source = NULL;
     Trace *trace = calloc(1, sizeof *trace), *versus = NULL;
     if (trace == NULL) return fault(f, STATUS_FAIL, "out of memory");

@@ -1,13 +1,14 @@
 /* scene.c: one picture: the frame and the view inside it. Enters: trace, view, size. Leaves: the draw list that paint reads.
  * The views are rows of scene_pages; header and transport are in scene_frame.c, hover and help in scene_overlay.c. */
-#include "viz/scene_parts.h"
+#include "viz/scene_compare.h"
 
 #include <math.h>
 #include <string.h>
 
 const ScenePage scene_pages[] = {
-    {"Route", route_build, NULL}, /* one layer, close up */
-    {"Stack", stack_build, NULL}, /* all layers, a token's way */
+    {'1', "Route", route_build, NULL}, /* one layer, close up */
+    {'2', "Stack", stack_build, NULL}, /* all layers, a token's way */
+    {'4', "Compare", compare_build, &compare_clock}, /* sparse and dense side by side, on a stopwatch */
 };
 const size_t scene_page_count = sizeof scene_pages / sizeof *scene_pages;
 

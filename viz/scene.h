@@ -33,11 +33,12 @@ typedef struct {
     void (*ticks)(Stage *s, double x, double y, double w);              /* marks on the timeline's track */
 } SceneClock;
 typedef struct {
+    char key; /* the digit that opens it, and its number on the tab */
     const char *name;
     void (*build)(Stage *s, double x, double y, double w, double h); /* the part between header and transport */
     const SceneClock *clock;                                         /* NULL: the trace's layers and beats */
 } ScenePage;
-enum { PAGE_ROUTE, PAGE_STACK }; /* their rows */
+enum { PAGE_ROUTE, PAGE_STACK, PAGE_COMPARE }; /* their rows */
 extern const ScenePage scene_pages[];
 extern const size_t scene_page_count;
 
@@ -59,6 +60,7 @@ size_t stack_twin_number(const Trace *t, const View *v); /* which of them is sho
 bool stack_twin_second(const Trace *t, const View *v);   /* it stands in the second text */
 /* Follows the word that stands at `second_token` of the second text, here and there; false where this text does not have it. */
 bool stack_pair_with(View *v, const Trace *t, size_t second_token);
-enum { BUTTON_TWIN, BUTTON_VERSUS, BUTTON_DIFFERENCE }; /* index of a TAG_BUTTON: the keys W, V, D by hand */
+double compare_telling_ms(const View *v, const Trace *t); /* the race's moment when the first lane is through */
+enum { BUTTON_TWIN, BUTTON_VERSUS, BUTTON_DIFFERENCE, BUTTON_RACE, BUTTON_MEASURE }; /* index of a TAG_BUTTON: the keys W, V, D; D, S of Compare */
 
 #endif

@@ -1,6 +1,7 @@
 /* scene_describe.c: each thing on the screen in words: the line of the text dump, and the sentence that narrates the beat.
  * Enters: a tag, the trace, the view. Leaves: text with nine significant digits, so that a test can hold it against the trace.
  * The tooltips, longer and with formulas, are in scene_tooltip.c. Layers count from 1 as on the screen, tokens and experts from 0. */
+#include "viz/scene_compare.h"
 #include "viz/scene_stack.h"
 #include "viz/tour.h"
 
@@ -76,7 +77,7 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
         words_add(o, "title model \"%s\" source %s rule %s", t->model, t->source, t->rule);
         break;
     case TAG_PAGE:
-        words_add(o, "view %d %s%s", tag->index + 1, scene_pages[tag->index].name, (size_t)tag->index == v->page ? " active" : "");
+        words_add(o, "view %c %s%s", scene_pages[tag->index].key, scene_pages[tag->index].name, (size_t)tag->index == v->page ? " active" : "");
         break;
     case TAG_TOKEN:
         add_token(o, t, (size_t)tag->token);
@@ -130,7 +131,7 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
         tour_describe(o, tag, t, v);
         break;
     default:
-        if (!stack_describe(o, tag, t, v)) words_add(o, "%s", tag_name(tag->kind));
+        if (!compare_describe(o, tag, t, v) && !stack_describe(o, tag, t, v)) words_add(o, "%s", tag_name(tag->kind));
         break;
     }
 }
@@ -238,6 +239,8 @@ void scene_narrate(char *line, size_t room, const Trace *t, const View *v) {
     word_token(word, sizeof word, t, token);
     if (v->page == PAGE_STACK) {
         stack_narrate(&o, t, v);
+    } else if (v->page == PAGE_COMPARE) {
+        compare_narrate(&o, t, v);
     } else if (layer->experts > 0) {
         narrate_beat(&o, t, layer, m.beat, token, word, m.layer + 1);
     } else if (m.beat == BEAT_RESIDUAL) {

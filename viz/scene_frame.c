@@ -27,7 +27,7 @@ static double tabs(Stage *s, double right) {
     double x = right;
     for (size_t i = scene_page_count; i-- > 0;) {
         char label[64];
-        snprintf(label, sizeof label, "%zu  %s", i + 1, scene_pages[i].name);
+        snprintf(label, sizeof label, "%c  %s", scene_pages[i].key, scene_pages[i].name);
         const double w = stage_text_width(s, label, type_body) + 26;
         x -= w;
         DrawTag tag = tag_of(TAG_PAGE);

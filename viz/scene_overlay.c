@@ -92,10 +92,10 @@ static const DrawTag *find_pin(const Stage *s) {
 
 static void point_at(Stage *s, const DrawTag *tag, Color color) {
     const Box b = to_units(s, tag);
-    const bool framed = tag->kind == TAG_PROB || tag->kind == TAG_EXPERT || tag->kind == TAG_HEAT || tag->kind == TAG_PART ||
-                        tag->kind == TAG_TOKEN || tag->kind == TAG_BALANCE || tag->kind == TAG_OVERFLOW || tag->kind == TAG_HELP ||
-                        tag->kind == TAG_PROMPT || tag->kind == TAG_SPEED ||
-                        (tag->kind >= TAG_TWIN && tag->kind <= TAG_BUTTON && tag->kind != TAG_USED);
+    const bool framed =
+        tag->kind == TAG_PROB || tag->kind == TAG_EXPERT || tag->kind == TAG_HEAT || tag->kind == TAG_PART || tag->kind == TAG_TOKEN ||
+        tag->kind == TAG_BALANCE || tag->kind == TAG_OVERFLOW || tag->kind == TAG_HELP || tag->kind == TAG_PROMPT || tag->kind == TAG_SPEED ||
+        (tag->kind >= TAG_TWIN && tag->kind <= TAG_BUTTON && tag->kind != TAG_USED) || tag->kind == TAG_WEIGHTS || tag->kind == TAG_RACE;
     if (framed) stage_frame(s, b, fmin(6, fmin(b.w, b.h) / 3), color, 1.2, -1);
     tooltip(s, tag, tag->kind == TAG_HEAT ? lens(s, tag, b) : b);
 }
@@ -190,10 +190,12 @@ static const char *const help_rows[][2] = {
     {"G", "go to a layer"},
     {"Enter", "open an expert"},
     {"Esc", "back"},
-    {"1 2", "Route, Stack"},
+    {"1 2 4", "Route, Stack, Compare"},
     {"W", "Stack: same word elsewhere"},
     {"V", "Stack: a second text"},
     {"D", "Stack: difference or load"},
+    {"D", "Compare: one by one or all"},
+    {"S", "Compare: measure again"},
     {"L", "loop"},
     {"N", "narration on or off"},
     {"M", "reduced motion"},

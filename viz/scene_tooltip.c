@@ -1,6 +1,7 @@
 /* scene_tooltip.c: the exact value under the pointer, and the formula that gave it with the numbers that went in.
  * Enters: a tag and the trace. Leaves: lines; the first is the heading. A formula is printed only where it gives the trace's number
  * (each rule weighs in its own way), so what stands on the screen is always true. */
+#include "viz/scene_compare.h"
 #include "viz/scene_stack.h"
 #include "viz/tour.h"
 
@@ -247,7 +248,7 @@ void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t,
         if (v->page == PAGE_STACK) words_add(o, "Layer %d\nclick to go there", tag->layer + 1);
         break;
     default:
-        stack_tooltip(o, tag, t, v);
+        if (!compare_tooltip(o, tag, t, v)) stack_tooltip(o, tag, t, v);
         break;
     }
 }

@@ -148,6 +148,14 @@ static bool expert_of(int32_t *expert, const DrawTag *tag) {
     return true;
 }
 
+/* An expert among the weights of the Compare view: where it works, in the Route view. */
+static void enter_weights(View *v, const Trace *t, const DrawTag *named) {
+    if (named == NULL || named->kind != TAG_WEIGHTS || named->expert < 0) return;
+    view_set_page(v, PAGE_ROUTE);
+    view_go_layer(v, t, named->layer + 1);
+    v->open_expert = named->expert;
+}
+
 void view_enter(View *v, const Trace *t, const DrawList *list) {
     if (t->layers == 0) return;
     const Moment m = now(v, t);
@@ -155,6 +163,10 @@ void view_enter(View *v, const Trace *t, const DrawList *list) {
     const DrawTag *under = draw_hit(list, v->pointer_x, v->pointer_y), *named = under != NULL && under->expert >= 0 ? under
                                                                                 : v->pinned                         ? &v->pin
                                                                                                                     : NULL;
+    if (v->page == PAGE_COMPARE) {
+        enter_weights(v, t, named);
+        return;
+    }
     if (expert_of(&expert, named)) { /* of its own layer, where one sees several */
         if (named->layer >= 0 && (size_t)named->layer < t->layers && (size_t)named->layer != m.layer) view_go_layer(v, t, named->layer + 1);
     } else {
@@ -212,6 +224,12 @@ Status view_set_versus(View *v, const Trace *t, const Trace *versus, Fault *f) {
     return STATUS_OK;
 }
 
+void view_race_mode(View *v, const Trace *t) {
+    v->race_whole = !v->race_whole;
+    stand(v, 0);
+    v->playing = view_length_ms(v, t) > 0;
+}
+
 bool view_find_token(View *v, const Trace *t, const char *text) {
     const size_t count = strlen(text);
     for (size_t i = 1; count > 0 && i <= t->tokens; i++) {
@@ -253,6 +271,7 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
     if (tag == NULL) return VIEW_CLICK_PAN;
     switch (tag->kind) {
     case TAG_TOKEN:
+    case TAG_RACE:
         v->token = (size_t)tag->token;
         break;
     case TAG_PAGE:
@@ -290,6 +309,8 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
         }
         if (tag->index == BUTTON_TWIN) view_next_twin(v, t);
         if (tag->index == BUTTON_DIFFERENCE) view_toggle(&v->difference);
+        if (tag->index == BUTTON_RACE) view_race_mode(v, t);
+        if (tag->index == BUTTON_MEASURE) v->measure = true;
         break;
     case TAG_TOUR:
         tour_click(v, t, tag->index);
@@ -310,6 +331,11 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
     case TAG_SHARED:
     case TAG_DIFFER:
     case TAG_CONTRAST:
+    case TAG_LANE:
+    case TAG_WEIGHTS:
+    case TAG_METRIC:
+    case TAG_STOPWATCH:
+    case TAG_RESIDENT:
         toggle_pin(v, tag);
         break;
     default:

@@ -33,6 +33,10 @@ typedef struct {
     /* a guided tour */
     const Tour *tour;    /* NULL: none */
     size_t tour_step;    /* from 0 */
+    /* what it is raced against (the Compare view) */
+    const struct Duel *duel; /* borrowed; NULL: no model that could run. It may be of another text yet. */
+    bool race_whole;         /* all tokens in one pass, not one at a time */
+    bool measure;            /* S was pressed: whoever owns the duel measures again and clears this */
     /* how it moves */
     bool playing, loop;
     double speed;      /* 0.25 .. 16 in powers of two */
@@ -86,6 +90,7 @@ void view_next_twin(View *v, const Trace *t);          /* W: the same word in an
 /* Compares with another trace, which the caller keeps until it is replaced, and follows a word that both have; NULL ends it. Refuses a
  * trace of another shape and then changes nothing. */
 Status view_set_versus(View *v, const Trace *t, const Trace *versus, Fault *f);
+void view_race_mode(View *v, const Trace *t);          /* D in Compare: one token at a time, or all in one pass; starts anew */
 void view_notice(View *v, bool bad, const char *text);
 
 /* ---- time and pointer ---- */

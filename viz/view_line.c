@@ -11,9 +11,11 @@ static const char *const palette_names[PALETTES] = {"blue-orange", "violet-green
 
 void view_to_line(char *line, size_t room, const View *v, const Trace *t) {
     const Moment m = timeline_at(t, v->time_ms, v->speed);
-    snprintf(line, room, "%s layer=%zu beat=%d token=%zu time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g twin=%zu difference=%s",
+    snprintf(line, room,
+             "%s layer=%zu beat=%d token=%zu time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g twin=%zu difference=%s race=%s",
              scene_pages[v->page].name, m.layer + 1, (int)m.beat, v->token, v->time_ms, v->speed, palette_names[v->palette],
-             v->reduced_motion ? "reduced" : "full", v->narration ? "on" : "off", v->scale, v->twin, v->difference ? "on" : "off");
+             v->reduced_motion ? "reduced" : "full", v->narration ? "on" : "off", v->scale, v->twin, v->difference ? "on" : "off",
+             v->race_whole ? "all" : "one");
     const size_t used = strlen(line);
     if (v->tour != NULL) snprintf(line + used, room - used, " tour=%s:%zu", v->tour->name, v->tour_step + 1);
 }
@@ -67,6 +69,7 @@ static bool take(View *v, Place *at, const Trace *t, const char *name, const cha
     if (strcmp(name, "scale") == 0) return number(&v->scale, value, 0.5, 4);
     if (strcmp(name, "twin") == 0) return whole(&v->twin, value, 0, 1 << 20);
     if (strcmp(name, "difference") == 0) return either(&v->difference, value, "off", "on");
+    if (strcmp(name, "race") == 0) return either(&v->race_whole, value, "one", "all");
     if (strcmp(name, "motion") == 0) return either(&v->reduced_motion, value, "full", "reduced");
     if (strcmp(name, "narration") == 0) return either(&v->narration, value, "off", "on");
     if (strcmp(name, "tour") == 0) return take_tour(v, t, value);

@@ -15,7 +15,7 @@
 #include "viz/scene.h"
 #include "viz/still.h"
 
-enum { FRAME_MS = 16, REST_MS = 500, MINIMUM_WIDTH = 640, MINIMUM_HEIGHT = 400 };
+enum { FRAME_MS = 16, MEASURE_MS = 50, REST_MS = 500, MINIMUM_WIDTH = 640, MINIMUM_HEIGHT = 400 };
 
 typedef struct {
     Window *w;
@@ -29,6 +29,8 @@ typedef struct {
     bool versus_asked; /* the prompt that runs is the second text */
     bool versus_waits; /* it is to run when the first is done */
     char versus_prompt[sizeof((Trace *)0)->prompt];
+    Duel duel; /* what the Compare view shows; view->duel points here */
+    bool duel_asked; /* of the trace that is shown */
     bool stale; /* the picture is older than the view */
 } Screen;
 
@@ -154,8 +156,24 @@ static void look_for_trace(Screen *s) {
     trace_free(*s->w->trace);
     free(*s->w->trace);
     *s->w->trace = trace;
+    s->duel_asked = false;
     view_new_trace(v, trace);
     v->playing = s->w->play;
+}
+
+/* The comparison begins when its page is first opened, and again for each text and each S. */
+static void look_for_duel(Screen *s) {
+    View *v = s->w->view;
+    if (s->w->dueller == NULL) return;
+    const bool ask_now = v->page == PAGE_COMPARE && (*s->w->trace)->tokens > 0 && !v->busy && (!s->duel_asked || v->measure);
+    if (ask_now) {
+        const bool only_counts = s->duel.tokens > 0 && !s->duel.measures && s->duel.state == DUEL_DONE;
+        if (v->measure && s->duel_asked) view_notice(v, false, only_counts ? "not measured: started with --no-measure" : "measuring again");
+        if (!(v->measure && only_counts && s->duel_asked)) duel_ask(s->w->dueller, *s->w->trace);
+        s->duel_asked = s->stale = true;
+    }
+    v->measure = false;
+    if (duel_poll(s->w->dueller, &s->duel)) s->stale = true;
 }
 
 /* The second text runs when the first is there: the engine answers only the latest prompt. */
@@ -290,6 +308,8 @@ static bool handle_events(Screen *s, int wait_ms) {
     return true;
 }
 
+static bool measuring(const Screen *s) { return s->w->dueller != NULL && duel_working(s->w->dueller); }
+
 static Status loop(Screen *s, Fault *f) {
     Status status = STATUS_OK;
     double last_s = time_now_s();
@@ -297,9 +317,14 @@ static Status loop(Screen *s, Fault *f) {
     while (status == STATUS_OK) {
         const int spent_ms = (int)(1000.0 * (time_now_s() - last_s));
         const bool active = moving || s->stale || s->film != NULL;
-        const int wait_ms = s->film != NULL ? 0 : active ? (spent_ms < FRAME_MS ? FRAME_MS - spent_ms : 0) : s->w->view->busy ? FRAME_MS : REST_MS;
+        const int wait_ms = s->film != NULL    ? 0
+                            : active           ? (spent_ms < FRAME_MS ? FRAME_MS - spent_ms : 0)
+                            : s->w->view->busy ? FRAME_MS
+                            : measuring(s)     ? MEASURE_MS
+                                               : REST_MS;
         if (!handle_events(s, wait_ms)) break;
         look_for_traces(s);
+        look_for_duel(s);
         continue_film(s);
         const double now_s = time_now_s();
         /* after a rest the clock starts anew: what begins to move now begins at its beginning */
@@ -334,9 +359,11 @@ Status window_run(Window *w, Fault *f) {
     SDL_SetWindowMinimumSize(s.window, MINIMUM_WIDTH, MINIMUM_HEIGHT);
     SDL_StartTextInput();
     draw_init(&s.list, paint_measure());
+    if (w->dueller != NULL) w->view->duel = &s.duel;
     Status status = present(&s, f);
     if (status == STATUS_OK) status = loop(&s, f);
     if (s.film != NULL) film_close(s.film, false, NULL);
+    w->view->duel = NULL;
     draw_free(&s.list);
     SDL_FreeSurface(s.own);
     let_server_catch_up();

@@ -2,6 +2,7 @@
 #ifndef MOE_VIZ_WINDOW_H
 #define MOE_VIZ_WINDOW_H
 
+#include "viz/duel.h"
 #include "viz/source.h"
 #include "viz/view.h"
 
@@ -10,6 +11,7 @@ typedef struct {
     Trace **trace;    /* the window's; replaced when another comes; the caller frees what is left */
     Trace **versus;   /* the second text's, likewise; *versus is NULL without one */
     View *view;
+    Dueller *dueller; /* NULL: no model that the Compare view could run */
     int width_px, height_px;
     bool play;        /* start playing when a trace comes */
 } Window;

@@ -102,6 +102,8 @@ double cost_expected_experts(size_t experts, size_t top_k, size_t tokens);
 /* Bytes of weights that a batch of T tokens reads, once each: everything but the experts that no token chose and the rows of the embedding that no
  * token is (T different tokens, at most V; a tied head reads all rows). Experts as expected above. T = 0 reads nothing. */
 uint64_t cost_bytes_touched(const CostParameters *p, const CostShape *s, size_t tokens, const CostType *type);
+/* The same of a batch that was run: `rows` different tokens, and `hit` of the `of` experts of all layers together. */
+uint64_t cost_bytes_touched_by(const CostParameters *p, const CostShape *s, size_t rows, uint64_t hit, uint64_t of, const CostType *type);
 /* Keys and values of one sequence of `context` positions; a layer with a window keeps no more than the window; MLA keeps the latent and the shared
  * key. Of an encoder-decoder: the decoder's own, and those over an encoder's output of the same length. */
 uint64_t cost_kv_bytes(const CostShape *s, size_t context, const CostType *type);
@@ -120,6 +122,8 @@ typedef struct {
     CostWeights weights;
     uint64_t stored_bytes;  /* of a GGUF's tensors as they lie in the file; 0 for a configuration */
 } CostModel;
+/* The same model with another number of experts per token, 1 to E; of experts without biases. */
+void cost_use_experts(CostModel *m, size_t top_k);
 /* `what`: a config.json, a folder that holds one, a GGUF, or a name of data/models. */
 Status cost_open(CostModel *m, const char *what, Fault *f);
 Status cost_from_config(CostModel *m, const char *json, size_t bytes, const char *label, Fault *f); /* without cJSON: a Fault that says what to install */

@@ -108,6 +108,17 @@ static Status open_name(CostModel *m, const char *word, Fault *f) {
                  count > 0 ? known : "none is there");
 }
 
+void cost_use_experts(CostModel *m, size_t top_k) {
+    if (m->shape.experts == 0) return;
+    CostParameters *p = &m->parameters;
+    const uint64_t one = p->experts / m->shape.experts, others = p->active - p->experts_active;
+    m->weights.ffn = m->weights.ffn - p->experts_active + one * top_k;
+    m->shape.top_k = top_k;
+    p->experts_active = one * top_k;
+    p->active = others + p->experts_active;
+    p->active_without_embedding = p->active - p->embedding;
+}
+
 Status cost_open(CostModel *m, const char *what, Fault *f) {
     *m = (CostModel){0};
     struct stat there;

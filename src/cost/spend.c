@@ -17,13 +17,22 @@ double cost_expected_experts(size_t experts, size_t top_k, size_t tokens) {
     return (double)experts * (1.0 - pow(missed, (double)tokens));
 }
 
+/* What T different tokens read beside experts. */
+static uint64_t beside_experts(const CostParameters *p, const CostShape *s, size_t tokens) {
+    const uint64_t embedding = s->tied ? p->embedding : (uint64_t)smaller(tokens, s->vocab) * s->model_dim;
+    return p->total - p->experts - p->embedding + embedding;
+}
+
+uint64_t cost_bytes_touched_by(const CostParameters *p, const CostShape *s, size_t rows, uint64_t hit, uint64_t of, const CostType *type) {
+    if (rows == 0) return 0;
+    return cost_bytes(beside_experts(p, s, rows) + (of == 0 ? 0 : p->experts / of * hit), type);
+}
+
 uint64_t cost_bytes_touched(const CostParameters *p, const CostShape *s, size_t tokens, const CostType *type) {
     if (tokens == 0) return 0;
-    const uint64_t always = p->total - p->experts - p->embedding;
-    const uint64_t embedding = s->tied ? p->embedding : (uint64_t)smaller(tokens, s->vocab) * s->model_dim;
     const double one_of_each_layer = s->experts == 0 ? 0 : (double)(p->experts / s->experts);
     const uint64_t experts = (uint64_t)llround(one_of_each_layer * cost_expected_experts(s->experts, s->top_k, tokens));
-    return cost_bytes(always + embedding + (experts < p->experts ? experts : p->experts), type); /* beyond 2^53 a double rounds */
+    return cost_bytes(beside_experts(p, s, tokens) + (experts < p->experts ? experts : p->experts), type); /* beyond 2^53 a double rounds */
 }
 
 /* ---- a context ---- */
