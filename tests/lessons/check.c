@@ -187,34 +187,46 @@ void check_reals(const char *what, const real *got, const real *expected, double
     end_with_difference(what, first, wrong, row, column, rows, columns, e, g);
 }
 
-void check_ids(const char *what, const int32_t *got, const int32_t *expected, const char *row, size_t rows, const char *column, size_t columns) {
+/* Whole numbers of any width: equal is equal byte for byte, and `say` reads one of them. */
+typedef void SayWhole(char text[64], const void *number);
+static void say_id(char text[64], const void *number) {
+    const int32_t id = *(const int32_t *)number;
+    if (id == CHECK_UNSET)
+        snprintf(text, 64, "was never written");
+    else
+        snprintf(text, 64, "%d", (int)id);
+}
+static void say_size(char text[64], const void *number) {
+    const size_t size = *(const size_t *)number;
+    if (size == SIZE_MAX)
+        snprintf(text, 64, "was never written");
+    else
+        snprintf(text, 64, "%zu", size);
+}
+
+static void check_whole(const char *what, const void *got, const void *expected, size_t width_bytes, SayWhole *say, const char *row, size_t rows,
+                        const char *column, size_t columns) {
     look_at_guards();
+    const unsigned char *yours = got, *right = expected;
     size_t first = 0, wrong = 0;
     for (size_t i = rows * columns; i-- > 0;) {
-        if (got[i] == expected[i]) continue;
+        if (memcmp(yours + i * width_bytes, right + i * width_bytes, width_bytes) == 0) continue;
         first = i;
         wrong++;
     }
     if (wrong == 0) return;
-    char e[64], g[64] = "was never written";
-    snprintf(e, sizeof e, "%d", (int)expected[first]);
-    if (got[first] != CHECK_UNSET) snprintf(g, sizeof g, "%d", (int)got[first]);
+    char e[64], g[64];
+    say(e, right + first * width_bytes);
+    say(g, yours + first * width_bytes);
     end_with_difference(what, first, wrong, row, column, rows, columns, e, g);
 }
 
+void check_ids(const char *what, const int32_t *got, const int32_t *expected, const char *row, size_t rows, const char *column, size_t columns) {
+    check_whole(what, got, expected, sizeof *got, say_id, row, rows, column, columns);
+}
+
 void check_sizes(const char *what, const size_t *got, const size_t *expected, const char *row, size_t rows, const char *column, size_t columns) {
-    look_at_guards();
-    size_t first = 0, wrong = 0;
-    for (size_t i = rows * columns; i-- > 0;) {
-        if (got[i] == expected[i]) continue;
-        first = i;
-        wrong++;
-    }
-    if (wrong == 0) return;
-    char e[64], g[64] = "was never written";
-    snprintf(e, sizeof e, "%zu", expected[first]);
-    if (got[first] != SIZE_MAX) snprintf(g, sizeof g, "%zu", got[first]);
-    end_with_difference(what, first, wrong, row, column, rows, columns, e, g);
+    check_whole(what, got, expected, sizeof *got, say_size, row, rows, column, columns);
 }
 
 void check_number(const char *what, double got, double expected, double bound) {
