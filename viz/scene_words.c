@@ -2,8 +2,9 @@
  * Enters: a trace. Leaves: short texts and counts. No drawing. */
 #include "viz/scene_parts.h"
 
-#include <stdarg.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
@@ -63,14 +64,11 @@ static void with_prefix(char *out, size_t room, double value, const char *unit) 
 void word_flops(char *out, size_t room, double flops) { with_prefix(out, room, flops, "FLOP"); }
 void word_bytes(char *out, size_t room, double bytes) { with_prefix(out, room, bytes, "B"); }
 void word_count(char *out, size_t room, int64_t count) {
-    char digits[32];
-    const int length = snprintf(digits, sizeof digits, "%lld", (long long)count);
-    size_t used = 0;
-    for (int i = 0; i < length && used + 2 < room; i++) {
-        if (i > 0 && (length - i) % 3 == 0 && digits[i - 1] != '-') out[used++] = ',';
-        out[used++] = digits[i];
+    if (count < 0 && room > 1) {
+        *out++ = '-';
+        room--;
     }
-    out[used] = '\0';
+    count_grouped(out, room, (uint64_t)llabs(count));
 }
 
 void word_times(char *out, size_t room, double factor) { snprintf(out, room, factor >= 99.5 ? "%.0f×" : "%.1f×", factor); }

@@ -49,16 +49,7 @@ void show_sizes(const char *name, const size_t *sizes, size_t rows, size_t colum
     }
 }
 
-const char *show_count(uint64_t count) {
-    char digits[32], *text = next_text(), *to = text;
-    const int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)count);
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0) *to++ = ',';
-        *to++ = digits[i];
-    }
-    *to = '\0';
-    return text;
-}
+const char *show_count(uint64_t count) { return count_grouped(next_text(), TEXT_BYTES, count); }
 
 const char *show_bytes(double bytes) {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};

@@ -5,6 +5,7 @@
  *   arena      memory that forward passes take from and never give back
  *   random     a seeded stream, and a counter-based draw that does not depend on order
  *   sums       whole-array sums in blocks of fixed size, the same bits for any thread count
+ *   text       counts with commas between thousands
  *   files      written to a temporary name, synced, renamed
  *
  * Nothing here knows what a token is.
@@ -73,6 +74,9 @@ void threads_set(int threads);  /* ignored without OpenMP */
 
 /* ---- time: for progress and benchmarks, never for results ---- */
 double time_now_s(void);
+
+/* ---- text: 46702792704 is "46,702,792,704"; returns out, where 27 bytes hold any count and less room cuts the last digits ---- */
+const char *count_grouped(char *out, size_t room, uint64_t count);
 
 /* ---- files ---- */
 typedef struct { FILE *file; char path[4096], temporary[4096 + 16]; } OutFile;

@@ -9,15 +9,8 @@
 enum { BATCH_SHOWN = 32 };
 
 Figure figure_grouped(uint64_t value) {
-    char digits[32];
-    const size_t count = (size_t)snprintf(digits, sizeof digits, "%" PRIu64, value);
     Figure out;
-    size_t used = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0 && (count - i) % 3 == 0) out.text[used++] = ',';
-        out.text[used++] = digits[i];
-    }
-    out.text[used] = '\0';
+    count_grouped(out.text, sizeof out.text, value);
     return out;
 }
 

@@ -274,17 +274,6 @@ static const Idea byte_ideas[] = {
     {NULL, NULL},
 };
 
-static const char *with_commas(char text[32], uint64_t number) {
-    char digits[24], *to = text;
-    const int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0) *to++ = ',';
-        *to++ = digits[i];
-    }
-    *to = '\0';
-    return text;
-}
-
 static uint64_t touched(const Model *m, size_t tokens, const char *type) {
     const CostShape s = {
         .vocab = m->vocab, .model_dim = m->model_dim, .layers = m->layers, .experts = m->experts, .top_k = m->top_k, .tied = m->tied};
@@ -298,13 +287,13 @@ static void check_bytes(void) {
     for (size_t i = 0; i < PASSES; i++) {
         const double right = bytes_of(TRUE_BYTES, i);
         check_case(byte_ideas, NULL, "%s, T = %zu, %s", models[passes[i].model].name, passes[i].tokens, passes[i].type);
-        check_that(bytes_near(got_bytes[i], right), "bytes touched: expected %s, yours %s", with_commas(expected, (uint64_t)llround(right)),
-                   with_commas(yours, got_bytes[i]));
+        check_that(bytes_near(got_bytes[i], right), "bytes touched: expected %s, yours %s",
+                   count_grouped(expected, sizeof expected, (uint64_t)llround(right)), count_grouped(yours, sizeof yours, got_bytes[i]));
     }
     check_case(NULL, NULL, "Mixtral-8x7B, T = 0, f16");
     const uint64_t none = touched(&models[1], 0, "f16");
     check_that(none == 0, "bytes touched by no tokens: expected 0, yours %s. Without a token there is no pass, and nothing is read",
-               with_commas(yours, none));
+               count_grouped(yours, sizeof yours, none));
 }
 
 void check(void) {

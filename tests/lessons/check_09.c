@@ -202,24 +202,13 @@ static const Idea ideas[] = {
 
 /* ---- the check ---- */
 
-static const char *with_commas(char text[32], uint64_t number) {
-    char digits[24], *to = text;
-    const int length = snprintf(digits, sizeof digits, "%llu", (unsigned long long)number);
-    for (int i = 0; i < length; i++) {
-        if (i > 0 && (length - i) % 3 == 0) *to++ = ',';
-        *to++ = digits[i];
-    }
-    *to = '\0';
-    return text;
-}
-
 static void compare(size_t index, size_t field, uint64_t expected) {
     char right[32], yours[32];
     const uint64_t got = field_of(&cases[index].got, field);
     check_case(ideas, NULL, "%s", cases[index].name);
-    with_commas(yours, got);
+    count_grouped(yours, sizeof yours, got);
     if (got == UINT64_MAX) snprintf(yours, sizeof yours, "%s", "was never written");
-    check_that(got == expected, "%s: expected %s, yours %s", fields[field].name, with_commas(right, expected), yours);
+    check_that(got == expected, "%s: expected %s, yours %s", fields[field].name, count_grouped(right, sizeof right, expected), yours);
 }
 
 void check(void) {
