@@ -1,25 +1,13 @@
 /* paint.c: a draw list onto pixels or into a file; the only file that includes cairo.
  * Enters: a DrawList. Leaves: ARGB32 pixels, PNG, SVG or PDF. It decides nothing: every colour, place and size stands in the list. */
 #include "viz/paint.h"
+#include "viz/leaks.h"
 
 #include <cairo-pdf.h>
 #include <cairo-svg.h>
 #include <cairo.h>
 #include <math.h>
 #include <string.h>
-
-/* Fontconfig keeps a few hundred bytes for the life of the process; the leak checker is told so. */
-#if defined(__SANITIZE_ADDRESS__)
-#define LEAK_CHECKER
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LEAK_CHECKER
-#endif
-#endif
-#ifdef LEAK_CHECKER
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libfontconfig\nleak:libdbus-1\n"; }
-#endif
 
 enum { FONTS = 3, ASCII = 128 };
 static const char *const families[FONTS] = {"DejaVu Sans", "DejaVu Sans", "DejaVu Sans Mono"};

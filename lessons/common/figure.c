@@ -1,25 +1,14 @@
 /* figure.c: the lessons' figures; the contract stands in figure.h. cairo draws the shapes into memory; the texts are added as text. */
 #include "figure.h"
 
+#include "viz/leaks.h"
+
 #include <cairo-svg.h>
 #include <cairo.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Fontconfig keeps a few hundred bytes for the life of the process; the leak checker is told so. */
-#if defined(__SANITIZE_ADDRESS__)
-#define LEAK_CHECKER
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define LEAK_CHECKER
-#endif
-#endif
-#ifdef LEAK_CHECKER
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libfontconfig\n"; }
-#endif
 
 enum { TEXT_BYTES = 400, TICKS = 5 };
 static const double PI = 3.14159265358979323846;
