@@ -10,6 +10,7 @@
  *   n = T·c/E                 tokens that each expert takes (c = take_factor: experts that a token meets on average); rounded up, at most T
  *   expert e takes the n tokens with the largest p_te; of equal ones the earlier token
  *   w_te = p_te where e took t
+ *   backward                 that of softmax-topk, whose weights are entries of the softmax as well: probability_backward of 2_topk.c
  * Zhou 2022, "Mixture-of-Experts with Expert Choice Routing", section 3.2.
  */
 #include "moe/moe.h"
@@ -64,19 +65,4 @@ void expert_choice_take(int32_t *ids, real *weights, const real *probs, size_t t
 void expert_choice_forward(Selection *s) {
     for (size_t i = 0; i < s->tokens * s->experts; i++) s->scores[i] = s->probs[i];
     expert_choice_take(s->ids, s->weights, s->probs, s->tokens, s->experts, s->takes);
-}
-
-/* Weights are entries of the softmax, as in softmax-topk: d_l_j = p_j·(d_w_j − Σ_taken p_i·d_w_i), d_w_j = 0 where j did not take the token. */
-void expert_choice_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s) {
-    (void)d_noise_logits;
-    const size_t E = s->experts;
-#pragma omp parallel for schedule(static) if (s->tokens * E >= PARALLEL_MIN_ITEMS)
-    for (size_t t = 0; t < s->tokens; t++) {
-        real *d_l = d_logits + t * E, mean = 0;
-        const real *p = s->probs + t * E, *d_w = d_weights + t * E;
-        const int32_t *ids = s->ids + t * E;
-        for (size_t k = 0; k < E && ids[k] >= 0; k++) mean += p[ids[k]] * d_w[k];
-        for (size_t j = 0; j < E; j++) d_l[j] -= p[j] * mean;
-        for (size_t k = 0; k < E && ids[k] >= 0; k++) d_l[ids[k]] += p[ids[k]] * d_w[k];
-    }
 }

@@ -17,7 +17,7 @@
  *   dense-mixture         p, K = E           p
  *
  * The choice itself is a step function and has no gradient; gradients flow through the weights alone. Two backward functions serve all
- * six, since the weights are either normalised over the selected or entries of the full softmax.
+ * six but the noise, and expert-choice too, since the weights are either normalised over the selected or entries of the full softmax.
  */
 #include "moe/moe.h"
 
@@ -83,7 +83,8 @@ static void normalised_backward(real *d_logits, real *d_noise_logits, const real
 }
 
 /* Weights that are entries of the full softmax: d_l_j = p_j·(d_w_j − Σ_k p_k·d_w_k) with d_w_j = 0 for experts that were not selected.
- * These also learn: a selected expert's probability grows at their cost. */
+ * These also learn: a selected expert's probability grows at their cost. Where experts choose, a token may have fewer than K of them, or
+ * none: from the first -1 on there is nobody. */
 static void probability_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s) {
     (void)d_noise_logits;
     const size_t E = s->experts, K = s->top_k;
@@ -93,9 +94,9 @@ static void probability_backward(real *d_logits, real *d_noise_logits, const rea
         const real *p = s->probs + t * E, *d_w = d_weights + t * K;
         const int32_t *ids = s->ids + t * K;
         real mean = 0;
-        for (size_t k = 0; k < K; k++) mean += p[ids[k]] * d_w[k];
+        for (size_t k = 0; k < K && ids[k] >= 0; k++) mean += p[ids[k]] * d_w[k];
         for (size_t j = 0; j < E; j++) d_l[j] -= p[j] * mean;
-        for (size_t k = 0; k < K; k++) d_l[ids[k]] += p[ids[k]] * d_w[k];
+        for (size_t k = 0; k < K && ids[k] >= 0; k++) d_l[ids[k]] += p[ids[k]] * d_w[k];
     }
 }
 
@@ -182,7 +183,8 @@ const RoutingRule routing_rules[] = {
     {"noisy-topk", "Shazeer 2017", .needs_noise = true, RULE(noisy_topk)},
     {"dense-mixture", "every expert, for comparison", .all_experts = true, .forward = softmax_topk_forward, .backward = probability_backward},
     {"sigmoid-bias", "DeepSeek-V3", .needs_bias = true, RULE(sigmoid_bias)},
-    {"expert-choice", "Zhou 2022", .experts_choose = true, .all_experts = true, .not_causal = true, RULE(expert_choice)},
+    {"expert-choice", "Zhou 2022", .experts_choose = true, .all_experts = true, .not_causal = true, .forward = expert_choice_forward,
+     .backward = probability_backward},
     {"soft", "Soft MoE, Puigcerver 2023", .all_experts = true, .not_causal = true, .mixes = true, RULE(soft)},
     {"hash", "Hash layers, Roller 2021", .needs_ids = true, .no_router = true, .fixed_top_k = 1, RULE(hash)},
 };

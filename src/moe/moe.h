@@ -149,8 +149,7 @@ void sigmoid_bias_forward(Selection *s);
 void sigmoid_bias_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
 void hash_forward(Selection *s);
 void hash_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
-void expert_choice_forward(Selection *s);
-void expert_choice_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
+void expert_choice_forward(Selection *s); /* its backward is that of softmax-topk */
 void soft_forward(Selection *s);
 void soft_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
 /* ceil(take_factor · T / E), at most T: tokens that each expert takes under expert-choice. */
