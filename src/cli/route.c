@@ -36,8 +36,7 @@ static void json_layer(const TraceLayer *l, size_t number, size_t tokens) {
     json_sizes(l->served, E);
     printf(",\"dropped\":%lld,\"tokens\":[", (long long)dropped);
     for (size_t t = 0; t < tokens; t++) {
-        size_t chosen = 0; /* fewer than K where experts choose; those that are not there stand last */
-        while (chosen < K && l->topk[t * K + chosen] >= 0) chosen++;
+        const size_t chosen = trace_choices(l, t);
         printf("%s{\"experts\":[", t == 0 ? "" : ",");
         for (size_t k = 0; k < chosen; k++) printf("%s%d", k == 0 ? "" : ",", l->topk[t * K + k]);
         printf("],\"weights\":");

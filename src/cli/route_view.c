@@ -86,10 +86,7 @@ static void show_token(const View *v, size_t token) {
 
 /* One token's choices in one layer, as many as the cell holds. */
 static void show_choices(const View *v, const TraceLayer *l, size_t token) {
-    const size_t room = (v->cell - 2) / CHOICE_COLUMNS;
-    size_t K = 0; /* choices that are there: where experts choose, a token may have few or none */
-    while (K < l->top_k && l->topk[token * l->top_k + K] >= 0) K++;
-    const size_t shown = K <= room ? K : room;
+    const size_t room = (v->cell - 2) / CHOICE_COLUMNS, there = trace_choices(l, token), shown = there <= room ? there : room;
     for (size_t k = 0; k < shown; k++) {
         const size_t slot = token * l->top_k + k, expert = (size_t)l->topk[slot];
         char weight[16];
@@ -99,7 +96,7 @@ static void show_choices(const View *v, const TraceLayer *l, size_t token) {
         cell(v, CHOICE_COLUMNS - 3, " %s", l->dropped[slot] ? "full" : short_number(weight, (double)l->weights_norm[slot]));
         plain(v);
     }
-    cell(v, v->cell - shown * CHOICE_COLUMNS, "%s", shown < K ? "\u2026" : K == 0 ? "  nobody" : "");
+    cell(v, v->cell - shown * CHOICE_COLUMNS, "%s", shown < there ? "\u2026" : there == 0 ? "  nobody" : "");
 }
 
 static void show_grid(const View *v) {

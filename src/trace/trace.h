@@ -65,5 +65,12 @@ Status trace_load(Trace *t, const char *path, Fault *f);
 Status trace_read(Trace *t, const Gguf *g, Fault *f); /* from an opened file; everything is copied */
 /* Sums recomputed from ids: for tests and for anyone who doubts the counters. load (E). */
 void trace_count_load(int64_t *load, const Trace *t, size_t layer);
+/* Choices of a token that are there: K, but fewer or none where experts choose. Those that are not (-1) stand last. */
+static inline size_t trace_choices(const TraceLayer *l, size_t token) {
+    const int32_t *chosen = l->topk + token * l->top_k;
+    size_t there = 0;
+    while (there < l->top_k && chosen[there] >= 0) there++;
+    return there;
+}
 
 #endif
