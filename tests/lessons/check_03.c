@@ -1,5 +1,5 @@
 /* check_03.c: is this a router, and is this a softmax? Formulas in double; the small case of the lesson first, so that the first message can be
- * worked out by hand. */
+ * worked out by hand. The router's hidden layer comes last, after softmax: the exercise says to write the plain router first. */
 #include "tests/lessons/check.h"
 #include "moe/moe.h"
 
@@ -114,6 +114,12 @@ static bool router_no_relu(const void *problem) {
     return router_is(r, wrong);
 }
 
+/* The plain router was right before this case came up: what is missing is the second way through the function. */
+static bool router_no_hidden_layer(const void *problem) {
+    const Router *r = problem;
+    return r->hidden_dim > 0 && (all_zero(r->got, r->tokens * r->experts) || check_unwritten(r->got, r->tokens * r->experts));
+}
+
 static bool router_relu_on_logits(const void *problem) {
     const Router *r = problem;
     real wrong[MOST];
@@ -122,6 +128,9 @@ static bool router_relu_on_logits(const void *problem) {
 }
 
 static const Idea router_ideas[] = {
+    {"The plain router is right. Here w->hidden_dim is above 0, and that way is still to be written: first hidden = relu(W_hidden x), then each "
+     "logit from hidden in place of x.",
+     router_no_hidden_layer},
     {"Every logit is 0, as in the unchanged exercise: the sum over d is still to be written.", router_zero},
     {"You add to what stood in logits before the call. Nobody cleared it: start each sum at 0 and store it.", router_adds},
     {"You read W_g as (D,E). It is stored as (E,D): one row of D weights for each expert, so expert e, feature d is w[e * D + d].",
@@ -161,12 +170,8 @@ static void try_router(Router *r, const char *name) {
     }
 }
 
-static void check_router(void) {
-    static Router r;
-    static const real lesson_x[9] = {1, 2, -1, 2, 4, -2, -3, 1, 1};
-    static const real lesson_w[18] = {1, 0, 1, 0, 1, 0, -1, 0, 0, 1, 1, 2, 0, -1, 0, 1, 1, 0};
-    r = (Router){.tokens = 3, .dim = 3, .experts = 6, .x = lesson_x, .w = lesson_w};
-    try_router(&r, "router_forward on the lesson's three tokens and six experts");
+/* The shapes from `first` up to but without `end`: four without a hidden layer, two with one. */
+static void try_shapes(Router *r, size_t first, size_t end) {
     static const struct {
         size_t tokens, dim, experts, hidden_dim;
         const char *name;
@@ -178,17 +183,31 @@ static void check_router(void) {
         {4, 5, 3, 6, "4 tokens, D = 5, 3 experts and a hidden layer of R = 6"},
         {2, 6, 5, 3, "2 tokens, D = 6, 5 experts and a hidden layer of R = 3"},
     };
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = first; i < end; i++) {
         real x[MOST], w[MOST], w_hidden[MOST];
         check_fill(x, MOST, 31 + i, 1);
         check_fill(w, MOST, 61 + i, 1);
         check_fill(w_hidden, MOST, 91 + i, 1);
-        r = (Router){.tokens = shapes[i].tokens, .dim = shapes[i].dim, .experts = shapes[i].experts, .hidden_dim = shapes[i].hidden_dim};
-        r.x = x;
-        r.w = w;
-        r.w_hidden = w_hidden;
-        try_router(&r, shapes[i].name);
+        *r = (Router){.tokens = shapes[i].tokens, .dim = shapes[i].dim, .experts = shapes[i].experts, .hidden_dim = shapes[i].hidden_dim};
+        r->x = x;
+        r->w = w;
+        r->w_hidden = w_hidden;
+        try_router(r, shapes[i].name);
     }
+}
+
+static void check_plain_router(void) {
+    static Router r;
+    static const real lesson_x[9] = {1, 2, -1, 2, 4, -2, -3, 1, 1};
+    static const real lesson_w[18] = {1, 0, 1, 0, 1, 0, -1, 0, 0, 1, 1, 2, 0, -1, 0, 1, 1, 0};
+    r = (Router){.tokens = 3, .dim = 3, .experts = 6, .x = lesson_x, .w = lesson_w};
+    try_router(&r, "router_forward on the lesson's three tokens and six experts");
+    try_shapes(&r, 0, 4);
+}
+
+static void check_hidden_layer(void) {
+    static Router r;
+    try_shapes(&r, 4, 6);
 }
 
 /* ---- softmax_forward ---- */
@@ -347,6 +366,7 @@ static void check_softmax(void) {
 }
 
 void check(void) {
-    check_router();
+    check_plain_router();
     check_softmax();
+    check_hidden_layer();
 }

@@ -89,6 +89,14 @@ static bool slots_lack(const Problem *p, bool offset, bool rank) {
     }
     return wrong_slots(p);
 }
+/* every expert's first slot stayed free, as if one choice had sat in it before */
+static bool filled_is_stale(const void *problem) {
+    const Problem *p = problem;
+    for (size_t i = 0; i < p->T * p->K; i++)
+        if (p->ids[i] >= 0 && p->plan->token_slot[i] != p->token_slot[i] + (int32_t)stale) return false;
+    return wrong_slots(p);
+}
+
 static bool slot_lacks_offset(const void *problem) { return slots_lack(problem, true, false); }
 static bool slot_lacks_rank(const void *problem) { return slots_lack(problem, false, true); }
 
@@ -145,6 +153,9 @@ static const Idea ideas[] = {
      sum_is_inclusive},
     {"Your offsets give every expert the same number of slots. Here nothing is padded: an expert owns exactly load[e] slots.", slots_are_padded},
     {"Your offsets are the loads themselves: they must be added up, offsets[e+1] = offsets[e] + load[e].", load_in_place_of_offsets},
+    {"Every choice sits further on than it should, by what filled held before the call: set all of filled to 0 first (the last batch's numbers are "
+     "still in it).",
+     filled_is_stale},
     {"Your token_slot counts within the expert and leaves out where the expert begins: slot = offsets[e] + its place.", slot_lacks_offset},
     {"All choices of an expert got its first slot: after a slot is given out, the expert's next free slot is one further (filled[e]++).",
      slot_lacks_rank},

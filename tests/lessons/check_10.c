@@ -16,6 +16,8 @@ typedef enum {
     W_SET,
     W_MEAN,
     W_ONE_TOKEN,
+    W_LAST_TOKEN,
+    W_LAST_TOKEN_SET,
     UPHILL,
     SOFTMAX_AGAIN,
     X_SET,
@@ -68,9 +70,10 @@ static void gradients(Gradients *g, const Problem *p, Twist twist) {
     memcpy(g->w, p->before_w, sizeof g->w);
     memcpy(g->h, p->before_h, sizeof g->h);
     memcpy(g->x, p->before_x, sizeof g->x);
-    if (twist == W_SET) memset(g->w, 0, sizeof g->w), memset(g->h, 0, sizeof g->h);
+    const bool last_alone = twist == W_LAST_TOKEN || twist == W_LAST_TOKEN_SET;
+    if (twist == W_SET || twist == W_LAST_TOKEN_SET) memset(g->w, 0, sizeof g->w), memset(g->h, 0, sizeof g->h);
     if (twist == X_SET) memset(g->x, 0, sizeof g->x);
-    for (size_t t = 0; t < (twist == W_ONE_TOKEN ? 1 : T); t++) {
+    for (size_t t = last_alone ? T - 1 : 0; t < (twist == W_ONE_TOKEN ? 1 : T); t++) {
         double d_l[E], d_hidden[R] = {0}, d_in[D] = {0};
         arriving(d_l, p, t, twist);
         if (!deep) {
@@ -117,6 +120,7 @@ static bool transposed(const void *p) { return matrices_are(p, W_TRANSPOSED); }
 static bool set(const void *p) { return matrices_are(p, W_SET); }
 static bool mean(const void *p) { return matrices_are(p, W_MEAN); }
 static bool one_token(const void *p) { return matrices_are(p, W_ONE_TOKEN); }
+static bool last_token(const void *p) { return matrices_are(p, W_LAST_TOKEN) || matrices_are(p, W_LAST_TOKEN_SET); }
 static bool uphill(const void *p) { return matrices_are(p, UPHILL); }
 static bool softmax_again(const void *p) { return matrices_are(p, SOFTMAX_AGAIN); }
 static bool x_set(const void *p) { return is(p, X_SET); }
@@ -141,6 +145,9 @@ static const Idea ideas[] = {
     {"You set the gradient of the weights; it is added to, since it may hold the part of other tokens already.", set},
     {"You divided by the number of tokens. The mean is taken once, in the loss, and is in d_logits already: gradients of tokens are summed.", mean},
     {"Only the first token's part is in the gradient of the weights: it is a sum over all tokens.", one_token},
+    {"Only the last token's part is in the gradient of the weights: every token went through the router, and each adds its part (+=, not =, inside "
+     "the loop over tokens).",
+     last_token},
     {"Your sign is turned round: this is the gradient, which points uphill; going down it is the optimizer's work.", uphill},
     {"You went through softmax again. d_logits already is behind softmax and top-K; the router's own part is linear.", softmax_again},
     {"d_hidden is scratch and held rubbish (NaN) before the call: set it before you add to it.", rubbish},
