@@ -81,7 +81,9 @@ fi
 # The path from a text to a picture, on a model of two steps.
 tiny=$work/tiny.gguf
 "$moe" train --text data/sample.txt --out "$tiny" --steps 2 --vocab 300 --layers 2 --dim 16 --heads 2 --kv-heads 1 --experts 4 --context 32 --batch 2 \
-    --validate-windows 2 >"$work/out" 2>"$work/err" || echo "not ok a tiny model is trained: $(tail -1 "$work/err")"
+    --validate-windows 2 --name 'a tiny model' >"$work/out" 2>"$work/err" || echo "not ok a tiny model is trained: $(tail -1 "$work/err")"
+check 'train --name' 0 'a tiny model' '' -- info "$tiny"
+check 'train --name without a name' 2 '' '--name: expected' -- train --text data/sample.txt --out "$tiny" --name ''
 text='The cat sat.'
 check 'route --json' 0 '"experts":4,"experts_used":2' '' -- route --model "$tiny" --text "$text" --json
 tokens=$("$moe" tokenize --model "$tiny" --text "$text" --json | grep -o '"id":' | wc -l)

@@ -491,6 +491,7 @@ static void test_loss_falls_and_file_runs(void **state) {
     if (gguf_open(&g, c.out_path, &f) != STATUS_OK || model_load(&model, &g, &f) != STATUS_OK) fail_msg("%s", f.text);
     assert_int_equal(model.params.scalars, trainer_model(t)->params.scalars);
     assert_memory_equal(model.values, trainer_model(t)->values, model.params.scalars * sizeof(float));
+    assert_string_equal(model.name, "falls"); /* as the file is called */
     model_free(&model);
     gguf_close(&g);
     trainer_close(t);
@@ -625,6 +626,18 @@ static void test_settings_refused(void **state) {
     c.out_path = out;
     c.model.is_moe[1] = 0;
     refused(&c, RESUME_NEVER, STATUS_USAGE, "--dense-dim");
+    c = good;
+    c.out_path = out;
+    char name[129];
+    memset(name, 'n', sizeof name);
+    name[128] = '\0'; /* one more than general.name may have */
+    const char *const names[] = {"", "two\nlines", "\xff", name};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        c.name = names[i];
+        refused(&c, RESUME_NEVER, STATUS_USAGE, "--name: expected one line of 1 to 127 bytes");
+    }
+    c.name = name + 1;
+    assert_int_equal(train_config_check(&c, NULL), STATUS_OK);
 }
 
 static void test_paths_refused(void **state) {

@@ -45,6 +45,7 @@ static Status parse_flags(Flags *x, int argc, char **argv, bool *done, Fault *f)
     const Option table[] = {
         {"--text", OPT_TEXT, &c->text_path, 0, 0, NULL, "FILE", "the text to learn from; - is standard input"},
         {"--out", OPT_TEXT, &c->out_path, 0, 0, NULL, "FILE", "where the trained model goes, a GGUF; FILE.checkpoint stands beside it until then"},
+        {"--name", OPT_TEXT, &c->name, 0, 0, NULL, "NAME", "what the model is called, general.name; without it, what the file of --out is called"},
         {"--validation", OPT_TEXT, &c->validation_path, 0, 0, NULL, "FILE",
          "text to measure on; without it, the end of the text (--validation-share)"},
         {"--validation-share", OPT_NUMBER, &c->validation_share, 0, 0.5, NULL, "X", "part of the text set aside for validation"},

@@ -182,12 +182,23 @@ static Status check_together(const TrainConfig *c, Fault *f) {
     return check_rule(moe, f);
 }
 
+/* A file's text is UTF-8, and this one is shown in one line. */
+static Status check_name(const char *name, Fault *f) {
+    char shown[sizeof((Model *)NULL)->name];
+    if (name == NULL) return STATUS_OK;
+    bool good = name[0] != '\0' && text_printable(shown, sizeof shown, name, strlen(name));
+    for (const char *c = name; *c != '\0'; c++) good = good && (unsigned char)*c >= 0x20 && *c != 0x7f;
+    if (good) return STATUS_OK;
+    return fault(f, STATUS_USAGE, "--name: expected one line of 1 to %zu bytes of UTF-8, found \"%.80s\"", sizeof shown - 1, name);
+}
+
 Status train_config_check(const TrainConfig *c, Fault *f) {
     if (c->text_path == NULL) return fault(f, STATUS_USAGE, "--text FILE is needed: the text to learn from");
     if (c->out_path == NULL) return fault(f, STATUS_USAGE, "--out FILE is needed: where the trained model goes");
     Status status = check_sizes(c, f);
     if (status == STATUS_OK) status = check_numbers(c, f);
     if (status == STATUS_OK) status = check_together(c, f);
+    if (status == STATUS_OK) status = check_name(c->name, f);
     return status;
 }
 

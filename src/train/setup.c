@@ -182,6 +182,14 @@ CheckpointParts parts_of(Trainer *t) {
                              .settings = &t->settings};
 }
 
+/* As --name says, else as the file is called. */
+static void name_model(Trainer *t) {
+    const char *slash = strrchr(t->config.out_path, '/'), *base = slash == NULL ? t->config.out_path : slash + 1;
+    snprintf(t->model.name, sizeof t->model.name, "%s", t->config.name != NULL ? t->config.name : base);
+    char *suffix = t->config.name != NULL ? NULL : strstr(t->model.name, ".gguf");
+    if (suffix != NULL) *suffix = '\0';
+}
+
 static Status build_model(Trainer *t, Fault *f) {
     ModelConfig config = t->config.model;
     config.vocab = t->tokenizer.vocab;
@@ -190,10 +198,7 @@ static Status build_model(Trainer *t, Fault *f) {
     t->rows = t->config.batch / t->config.accumulate;
     const Status status = model_init(&t->model, &config, seed_for(t->config.seed, SEED_WEIGHTS, 0, 0), f);
     if (status != STATUS_OK) return status;
-    const char *slash = strrchr(t->config.out_path, '/'), *base = slash == NULL ? t->config.out_path : slash + 1;
-    snprintf(t->model.name, sizeof t->model.name, "%s", base);
-    char *suffix = strstr(t->model.name, ".gguf");
-    if (suffix != NULL) *suffix = '\0';
+    name_model(t);
     return take_arrays(t, f);
 }
 

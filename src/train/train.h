@@ -31,6 +31,7 @@ typedef struct {
     uint64_t seed;
     const char *text_path, *out_path; /* "-" is standard input. Paths are borrowed: they stay until trainer_close */
     const char *validation_path, *log_path; /* may be NULL */
+    const char *name; /* general.name of the finished file; NULL: what out_path is called, without .gguf. No setting: no weight depends on it */
     GgufTensorType store; /* matrices of the finished file */
 } TrainConfig;
 enum { VOCAB_BYTES = 257, FINAL_WINDOWS = 512, DEAD_AFTER_STEPS = 100, SAVE_EVERY_S = 60 };
