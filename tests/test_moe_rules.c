@@ -1,5 +1,6 @@
 /* test_moe_rules.c: the rules of another kind (sigmoid with bias and groups, expert choice, soft, hash) against their definitions, and their edges.
- * Their gradients are in double_moe.c, DeepSeek-V3's own numbers in test_golden_blocks.c. */
+ * Their gradients are in double_moe.c, DeepSeek-V3's own numbers in test_golden_blocks.c. Long, because four rules stand in it one after the
+ * other, and at its end what holds for all of them. */
 #include "moe_formula.h"
 
 enum { MOST_EXPERTS = 16 };

@@ -1,6 +1,7 @@
 /* test_scene_stack.c: the Stack view says what the traces say. Every dump line is recomputed from the ids, scrubbing equals playing, the
  * other places of a word are found in order, a second text of another shape is refused, a line restores the view, a click does what its key
- * does, and no text is cut, crowded or outside of its cell at any scale. No SDL, no cairo: the font here is made up, wider than the real one. */
+ * does, and no text is cut, crowded or outside of its cell at any scale. No SDL, no cairo: the font here is made up, wider than the real one.
+ * One file a view, as test_scene.c is of the Route view: long, because a picture can be wrong in many ways. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -116,6 +116,23 @@ static inline void observe(Outcome *o, const MoeActs *acts, const MoeConfig *c, 
     }
 }
 
+static inline MoeWeights weights_of(const Place *p, const MoeConfig *c, const real *bias) {
+    return (MoeWeights){
+        .router = {.model_dim = D, .experts = c->experts, .w = p->router, .noise = p->noise, .bias = c->rule->needs_bias ? bias : NULL},
+        .experts = {.act = ACT_RELU, .experts = c->experts, .model_dim = D, .hidden_dim = F, .up = p->up, .down = p->down}};
+}
+
+/* The task's loss, and its gradient d_y (T,D). */
+static inline double task_loss(real *d_y, const real *y, const real *goal) {
+    double loss = 0;
+    for (size_t i = 0; i < T * D; i++) {
+        const real off = y[i] - goal[i];
+        loss += 0.5 * (double)off * (double)off / T;
+        d_y[i] = off / T;
+    }
+    return loss;
+}
+
 /* Outcome is large: keep it static or on the heap. */
 static inline void toy_train(Outcome *o, const Setting *s) {
     static real values[LAYERS * PLACE], grads[LAYERS * PLACE], x[LAYERS + 1][T * D], out[T * D], goal[T * D], d_y[T * D], d_x[T * D];
@@ -146,25 +163,19 @@ static inline void toy_train(Outcome *o, const Setting *s) {
     for (size_t step = 0; step < STEPS; step++) {
         MoeWeights w[LAYERS];
         MoeGrads g[LAYERS];
-        double loss = 0, aux = 0;
+        double aux = 0;
         size_t pool[EXPERTS_MOST] = {0};
         memset(grads, 0, sizeof grads);
         draw_tokens(x[0], goal, &world, seed * 7919 + step);
         for (size_t l = 0; l < LAYERS; l++) {
             const Place p = place_of(values, l), q = place_of(grads, l);
-            w[l] = (MoeWeights){
-                .router = {.model_dim = D, .experts = c.experts, .w = p.router, .noise = p.noise, .bias = c.rule->needs_bias ? bias[l] : NULL},
-                .experts = {.act = ACT_RELU, .experts = c.experts, .model_dim = D, .hidden_dim = F, .up = p.up, .down = p.down}};
+            w[l] = weights_of(&p, &c, bias[l]);
             g[l] = (MoeGrads){.router = {.w = q.router, .noise = q.noise}, .experts = {.up = q.up, .down = q.down}};
             moe_forward(out, &acts[l], x[l], &w[l], &c, T, true, step * LAYERS + l);
             for (size_t i = 0; i < T * D; i++) x[l + 1][i] = x[l][i] + out[i];
             for (size_t e = 0; e < c.experts; e++) pool[e] += acts[l].plan.load[e];
         }
-        for (size_t i = 0; i < T * D; i++) {
-            const real off = x[LAYERS][i] - goal[i];
-            loss += 0.5 * (double)off * (double)off / T;
-            d_y[i] = off / T;
-        }
+        const double loss = task_loss(d_y, x[LAYERS], goal);
         for (size_t l = 0; l < LAYERS; l++)
             aux += balance_aux(NULL, acts[l].probs, s->pooled ? pool : acts[l].plan.load, T, c.experts, 1, 1) / LAYERS;
         observe(o, acts, &c, step, loss, aux);

@@ -2,6 +2,7 @@
  *
  * Enters: argv. Leaves: a GGUF under --out, a summary on standard output, an exit code: 0 done, 1 failed, 2 wrong usage; 130 after Ctrl-C and
  * 143 after SIGTERM, when a checkpoint was saved and the same command goes on from it. Texts are in train_show.c.
+ * parse_flags is longer than a function should be: it is a table, a row a flag, and tells nothing else.
  */
 #include "cli/cli.h"
 #include "cli/train_show.h"
