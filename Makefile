@@ -164,11 +164,13 @@ $(FUZZERS): $(OBJ)/%: tests/fuzz/%.c $(OBJ)/libmoe.a
 
 # ---- using it ----
 TEXT ?= Little Ida has a red kite on the hill.
-.PHONY: run bench model judge figures lint install uninstall
+.PHONY: run bench bench-viz model judge figures lint install uninstall
 run: programs ## open the window on TEXT="..."; without a display, draw a picture and a film
 	@sh tools/run.sh $(BUILD) '$(subst ','\'',$(TEXT))'
 bench: programs ## measure every variant, verified first, beside this machine's limits; and PyTorch where it is installed
 	@$(BUILD)/moe bench --torch $(PYTHON)
+bench-viz: $(BUILD)/moe-viz ## time the window's frames and the opening of a large trace (FRAMES=600)
+	@$(BUILD)/moe-viz --bench-frames $(or $(FRAMES),600)
 model: programs ## train the shipped model and its two dense twins from scratch
 	@sh tools/model.sh $(BUILD)
 judge: programs ## measure what the models write (Python 3; SAMPLES=300)

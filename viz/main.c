@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "viz/bench.h"
 #include "viz/duel.h"
 #include "viz/paint.h"
 #include "viz/record.h"
@@ -67,7 +68,7 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--reduced-motion", OPT_FLAG, &o->reduced_motion, 0, 0, NULL, "", "highlights instead of travel"},
         {"--no-narration", OPT_FLAG, &o->no_narration, 0, 0, NULL, "", "without the sentence that says what is shown"},
         {"--print-state", OPT_FLAG, &o->print_state, 0, 0, NULL, "", "print the view as a line when the window closes"},
-        {"--bench-frames", OPT_SIZE, &o->bench_frames, 0, 100000, NULL, "N", "time N frames of the largest scene and exit"},
+        {"--bench-frames", OPT_SIZE, &o->bench_frames, 0, 100000, NULL, "N", "time N frames of each view at its largest, and the opening of a large trace"},
         {NULL, OPT_FLAG, NULL, 0, 0, NULL, NULL, NULL},
     };
     return options_parse(&viz_command, table, argc, argv, NULL, NULL, done, f);
@@ -297,7 +298,7 @@ static Status run(const Settings *o, Fault *f) {
     if (status != STATUS_OK) return status;
     status = check_tour(o, f);
     if (status != STATUS_OK) return status;
-    if (o->bench_frames > 0) return still_bench_frames(stdout, (int)o->bench_frames, f);
+    if (o->bench_frames > 0) return bench_run(stdout, (int)o->bench_frames, f);
     Source *source = NULL;
     Trace *trace = calloc(1, sizeof *trace), *versus = NULL;
     if (trace == NULL) return fault(f, STATUS_FAIL, "out of memory");

@@ -128,28 +128,52 @@ static void fill_rect(cairo_t *cr, const DrawItem *it) {
     cairo_pattern_destroy(fade);
 }
 
-/* Opaque cells with whole edges are a grid's bulk (a heatmap has thousands): written straight into the surface's memory. False where
- * the surface is none of pixels (SVG, PDF) or the cell is clipped, so that cairo takes it. */
-static bool plot_cell(cairo_t *cr, const DrawItem *it) {
-    cairo_surface_t *surface = cairo_get_target(cr);
-    if (it->fill >> 24 != 0xff || cairo_surface_get_type(surface) != CAIRO_SURFACE_TYPE_IMAGE) return false;
-    double left, top, right, bottom;
-    cairo_clip_extents(cr, &left, &top, &right, &bottom);
-    const int x0 = (int)it->x, y0 = (int)it->y, x1 = (int)(it->x + it->w), y1 = (int)(it->y + it->h);
-    if (x0 < left || y0 < top || x1 > right || y1 > bottom) return false;
-    cairo_surface_flush(surface);
-    unsigned char *pixels = cairo_image_surface_get_data(surface);
-    const size_t stride_bytes = (size_t)cairo_image_surface_get_stride(surface);
-    for (int y = y0; y < y1; y++) {
-        uint32_t *row = (uint32_t *)(void *)(pixels + (size_t)y * stride_bytes);
-        for (int x = x0; x < x1; x++) row[x] = it->fill;
+/* Opaque cells with whole edges are a grid's bulk (a heatmap has thousands): written straight into the surface's memory, four pixels a
+ * step, and cairo hears of it once, before it draws again. */
+typedef struct {
+    cairo_t *cr;
+    cairo_surface_t *surface;
+    unsigned char *pixels; /* NULL: a surface of no pixels (SVG, PDF), where cairo draws the cells too */
+    size_t stride_bytes;
+    double left, top, right, bottom; /* the clip */
+    bool plotted; /* cells were written that cairo has not heard of */
+} Canvas;
+
+static void measure_clip(Canvas *c) { cairo_clip_extents(c->cr, &c->left, &c->top, &c->right, &c->bottom); }
+
+static Canvas open_canvas(cairo_t *cr) {
+    Canvas c = {.cr = cr, .surface = cairo_get_target(cr)};
+    if (cairo_surface_get_type(c.surface) == CAIRO_SURFACE_TYPE_IMAGE) {
+        c.pixels = cairo_image_surface_get_data(c.surface);
+        c.stride_bytes = (size_t)cairo_image_surface_get_stride(c.surface);
     }
-    cairo_surface_mark_dirty_rectangle(surface, x0, y0, x1 - x0, y1 - y0);
+    measure_clip(&c);
+    return c;
+}
+
+static void settle(Canvas *c) {
+    if (c->plotted) cairo_surface_mark_dirty(c->surface);
+    c->plotted = false;
+}
+
+/* False where cairo must take the cell: it is clipped, or not opaque. */
+static bool plot_cell(Canvas *c, const DrawItem *it) {
+    if (c->pixels == NULL || it->fill >> 24 != 0xff) return false;
+    const int x0 = (int)it->x, y0 = (int)it->y, x1 = (int)(it->x + it->w), y1 = (int)(it->y + it->h);
+    if (x0 < c->left || y0 < c->top || x1 > c->right || y1 > c->bottom) return false;
+    if (!c->plotted) cairo_surface_flush(c->surface);
+    c->plotted = true;
+    const uint32_t four[4] = {it->fill, it->fill, it->fill, it->fill};
+    for (int y = y0; y < y1; y++) {
+        uint32_t *row = (uint32_t *)(void *)(c->pixels + (size_t)y * c->stride_bytes);
+        int x = x0;
+        for (; x + 4 <= x1; x += 4) memcpy(row + x, four, sizeof four);
+        for (; x < x1; x++) row[x] = it->fill;
+    }
     return true;
 }
 
 static void paint_rect(cairo_t *cr, const DrawItem *it) {
-    if (it->crisp && !visible(it->stroke) && plot_cell(cr, it)) return;
     if (it->crisp) cairo_set_antialias(cr, CAIRO_ANTIALIAS_NONE);
     outline(cr, it);
     if (visible(it->fill) || it->gradient_y > 0) fill_rect(cr, it);
@@ -200,8 +224,11 @@ static Status paint_list(cairo_t *cr, const DrawList *list, Fault *f) {
     cairo_font_options_destroy(options);
     cairo_set_line_cap(cr, CAIRO_LINE_CAP_ROUND);
     cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);
+    Canvas canvas = open_canvas(cr);
     for (size_t i = 0; i < list->item_count; i++) {
         const DrawItem *it = &list->items[i];
+        if (it->kind == DRAW_RECT && it->crisp && !visible(it->stroke) && plot_cell(&canvas, it)) continue;
+        settle(&canvas);
         switch (it->kind) {
         case DRAW_RECT:
             paint_rect(cr, it);
@@ -216,12 +243,15 @@ static Status paint_list(cairo_t *cr, const DrawList *list, Fault *f) {
             cairo_save(cr);
             cairo_rectangle(cr, it->x, it->y, it->w, it->h);
             cairo_clip(cr);
+            measure_clip(&canvas);
             break;
         case DRAW_UNCLIP:
             cairo_restore(cr);
+            measure_clip(&canvas);
             break;
         }
     }
+    settle(&canvas);
     const cairo_status_t status = cairo_status(cr);
     return status == CAIRO_STATUS_SUCCESS ? STATUS_OK : fault(f, STATUS_FAIL, "picture: cairo says %s", cairo_status_to_string(status));
 }

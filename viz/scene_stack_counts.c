@@ -67,14 +67,15 @@ bool stack_pair_with(View *v, const Trace *t, size_t second_token) {
     return false;
 }
 
-/* Marks the experts that served `token`; returns how many of them were new. */
-static size_t touch(unsigned char *seen, const TraceLayer *layer, size_t token) {
+/* Marks the experts that served `token` in seen (E); returns how many of them were new. Every frame asks this of every token and layer. */
+static size_t touch(bool *seen, const TraceLayer *layer, size_t token) {
+    const int32_t *chosen = layer->topk + token * layer->top_k, *dropped = layer->dropped + token * layer->top_k;
     size_t fresh = 0;
     for (size_t k = 0; k < layer->top_k; k++) {
-        const int32_t e = layer->topk[token * layer->top_k + k];
-        if (e < 0 || (size_t)e >= layer->experts || layer->dropped[token * layer->top_k + k]) continue;
-        fresh += !(seen[e / 8] >> (e % 8) & 1);
-        seen[e / 8] |= (unsigned char)(1 << (e % 8));
+        const int32_t e = chosen[k];
+        if (e < 0 || (size_t)e >= layer->experts || dropped[k]) continue;
+        fresh += !seen[e];
+        seen[e] = true;
     }
     return fresh;
 }
@@ -82,15 +83,18 @@ static size_t touch(unsigned char *seen, const TraceLayer *layer, size_t token) 
 enum { EXPERTS_MOST = 1 << 14 }; /* as in src/cost; more would be counted short, and no router has them */
 
 size_t stack_touched(const TraceLayer *layer, size_t tokens) {
-    unsigned char seen[EXPERTS_MOST / 8] = {0};
+    bool seen[EXPERTS_MOST];
     size_t count = 0;
-    for (size_t i = 0; i < tokens && layer->experts <= EXPERTS_MOST; i++) count += touch(seen, layer, i);
+    if (layer->experts > EXPERTS_MOST) return 0;
+    memset(seen, 0, layer->experts * sizeof *seen);
+    for (size_t i = 0; i < tokens; i++) count += touch(seen, layer, i);
     return count;
 }
 
 void stack_touched_curve(uint16_t *touched, const TraceLayer *layer, size_t tokens) {
-    unsigned char seen[EXPERTS_MOST / 8] = {0};
+    bool seen[EXPERTS_MOST];
     size_t count = 0;
+    memset(seen, 0, (layer->experts <= EXPERTS_MOST ? layer->experts : 0) * sizeof *seen);
     for (size_t i = 0; i < tokens; i++) {
         if (layer->experts <= EXPERTS_MOST) count += touch(seen, layer, i);
         touched[i] = (uint16_t)count;

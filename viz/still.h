@@ -13,8 +13,4 @@ Status still_size(int *width_px, int *height_px, const char *text, Fault *f);
 /* shot_path may be NULL; dump may be NULL, otherwise scene_dump is written there. */
 Status still_run(const char *shot_path, FILE *dump, const Trace *t, const View *v, int width_px, int height_px, Fault *f);
 
-/* --bench-frames: builds and paints the largest scene that is promised (48 layers × 128 experts × 512 tokens at 1920×1080) `frames`
- * times in each view at moments spread over the timeline; prints median and worst of scene and paint in milliseconds. */
-Status still_bench_frames(FILE *out, int frames, Fault *f);
-
 #endif
