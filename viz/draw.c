@@ -166,6 +166,8 @@ const char *tag_name(TagKind kind) {
         [TAG_BUTTON] = "button",       [TAG_TOUR] = "tour",         [TAG_LANE] = "lane",
         [TAG_RACE] = "race",           [TAG_WEIGHTS] = "weights",   [TAG_METRIC] = "metric",
         [TAG_STOPWATCH] = "stopwatch", [TAG_RESIDENT] = "resident",
+        [TAG_GROUP] = "group",         [TAG_HASH] = "hash",         [TAG_MIX] = "mix",
+        [TAG_ALWAYS] = "shared expert",
     };
     return kind < TAG_KINDS ? names[kind] : "?";
 }

@@ -42,6 +42,10 @@ typedef enum {
     TAG_ARC,      /* layer, token, expert, index = rank (0 is the first choice) */
     TAG_EXPERT,   /* layer, expert: card or cell */
     TAG_OVERFLOW, /* layer: the bin of dropped choices */
+    TAG_GROUP,    /* layer, token, index = group: its score, and whether it was looked into */
+    TAG_HASH,     /* layer, token, expert: what the token's id says */
+    TAG_MIX,      /* layer, token, expert: the token's share in what the expert reads */
+    TAG_ALWAYS,   /* layer, index: a shared expert, which every token visits; -1: all of them */
     TAG_PART,     /* layer, token, expert, index = rank: one part of the weighted sum */
     TAG_RESIDUAL, /* layer, token: what comes in, what is added */
     TAG_HEAT,     /* layer, expert: one cell of the heatmap */

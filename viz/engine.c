@@ -18,6 +18,8 @@ struct Source {
     bool has_thread;
     char model_path[4096]; /* "" is the shipped model */
     size_t experts_used; /* 0: the file's own */
+    bool noise; /* drawn from noise_seed; both are set before the first prompt */
+    uint64_t noise_seed;
     /* the mailbox */
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -29,7 +31,7 @@ struct Source {
 };
 
 /* One prompt from text to trace; on failure *out stays NULL. */
-static Status run_prompt(Trace **out, const Loaded *loaded, const char *prompt, Fault *f) {
+static Status run_prompt(Trace **out, const Source *s, const Loaded *loaded, const char *prompt, Fault *f) {
     *out = NULL;
     if (!loaded->has_tokenizer) {
         *f = loaded->tokenizer_fault;
@@ -44,7 +46,9 @@ static Status run_prompt(Trace **out, const Loaded *loaded, const char *prompt, 
     }
     Trace *trace = status == STATUS_OK ? calloc(1, sizeof *trace) : NULL;
     if (status == STATUS_OK && trace == NULL) status = fault(f, STATUS_FAIL, "out of memory for a trace");
-    if (status == STATUS_OK) status = model_trace(trace, loaded, ids, count, prompt, TRACE_ROUTING, f);
+    if (status == STATUS_OK)
+        status = s->noise ? model_trace_noisy(trace, loaded, ids, count, prompt, TRACE_ROUTING, s->noise_seed, f)
+                          : model_trace(trace, loaded, ids, count, prompt, TRACE_ROUTING, f);
     free(ids);
     if (status != STATUS_OK) {
         free(trace);
@@ -99,7 +103,7 @@ static void *engine_thread(void *argument) {
     while (next_prompt(s, prompt)) {
         Trace *trace = NULL;
         Fault reason = load_fault;
-        if (opened) (void)run_prompt(&trace, &loaded, prompt, &reason);
+        if (opened) (void)run_prompt(&trace, s, &loaded, prompt, &reason);
         hand_over(s, trace, &reason);
     }
     if (opened) loaded_close(&loaded);
@@ -131,6 +135,11 @@ Status source_open_model(Source **source, const char *model_path, size_t experts
     }
     *source = s;
     return STATUS_OK;
+}
+
+void source_draw_noise(Source *s, uint64_t seed) {
+    s->noise = true;
+    s->noise_seed = seed;
 }
 
 Status source_open_trace(Source **source, const char *trace_path, Fault *f) {

@@ -44,7 +44,7 @@ extern const size_t scene_page_count;
 
 /* Counts so far, layer by layer as they commit; recomputed from served and load each time. */
 typedef struct {
-    int64_t runs, runs_dense;    /* expert evaluations: slots served; tokens × experts */
+    int64_t runs, runs_dense;    /* expert evaluations: slots served (one each where slots are mixtures); tokens × experts */
     int64_t touched, resident;   /* distinct (layer, expert) that got a token; all there are */
     int64_t dropped;
     size_t layers;               /* committed */

@@ -1,7 +1,9 @@
-/* scene_describe.c: each thing on the screen in words: the line of the text dump, and the sentence that narrates the beat.
+/* scene_describe.c: each thing on the screen in words: the line of the text dump.
  * Enters: a tag, the trace, the view. Leaves: text with nine significant digits, so that a test can hold it against the trace.
- * The tooltips, longer and with formulas, are in scene_tooltip.c. Layers count from 1 as on the screen, tokens and experts from 0. */
+ * The sentence that narrates a beat is in scene_narrate.c; the tooltips, longer and with formulas, are in scene_tooltip.c. Layers count from 1
+ * as on the screen, tokens and experts from 0. */
 #include "viz/scene_compare.h"
+#include "viz/scene_rules.h"
 #include "viz/scene_stack.h"
 #include "viz/tour.h"
 
@@ -31,8 +33,32 @@ static void describe_prob(Words *o, const DrawTag *tag, const Trace *t) {
     const TraceLayer *layer = &t->layer[tag->layer];
     const size_t at = (size_t)tag->token * layer->experts + (size_t)tag->expert;
     words_add(o, "prob layer %d token %d expert %d p %.9g logit %.9g", tag->layer + 1, tag->token, tag->expert, layer->probs[at], layer->logits[at]);
+    if (rule_noisy(layer)) words_add(o, " noise %.9g", layer->noise[at]);
+    if (rule_biased(layer)) words_add(o, " score %.9g bias %.9g", layer->scores[at], layer->bias[tag->expert]);
+    if (layer->mix != NULL) words_add(o, " mix %.9g", layer->mix[at]);
+    if (rule_masked(layer, (size_t)tag->token, (size_t)tag->expert)) words_add(o, " masked");
     const int rank = choice_rank(layer, (size_t)tag->token, (size_t)tag->expert);
     if (rank >= 0) words_add(o, " chosen rank %d", rank + 1);
+    if (rank >= 0 && rule_way(t) == WAY_EXPERT)
+        words_add(o, " taken place %d", rule_take_place(t, layer, (size_t)tag->token, (size_t)tag->expert) + 1);
+}
+
+/* What some rules alone show. */
+static void describe_rule(Words *o, const DrawTag *tag, const Trace *t) {
+    const TraceLayer *layer = &t->layer[tag->layer];
+    const size_t token = tag->token < 0 ? 0 : (size_t)tag->token;
+    if (tag->kind == TAG_GROUP) {
+        const size_t first = (size_t)tag->index * (layer->experts / t->groups);
+        words_add(o, "group layer %d token %zu group %d score %.9g %s", tag->layer + 1, token, tag->index,
+                  rule_group_score(t, layer, token, (size_t)tag->index), rule_masked(layer, token, first) ? "passed-over" : "looked-into");
+    }
+    if (tag->kind == TAG_HASH) words_add(o, "hash layer %d token %zu id %d expert %d", tag->layer + 1, token, t->token_ids[token], tag->expert);
+    if (tag->kind == TAG_MIX)
+        words_add(o, "mix layer %d token %zu expert %d share %.9g", tag->layer + 1, token, tag->expert, rule_mix(layer, token, (size_t)tag->expert));
+    if (tag->kind == TAG_ALWAYS && tag->index >= 0)
+        words_add(o, "shared expert layer %d number %d tokens %zu weight 1", tag->layer + 1, tag->index, t->tokens);
+    if (tag->kind == TAG_ALWAYS && tag->index < 0)
+        words_add(o, "shared experts layer %d all %zu tokens %zu weight 1", tag->layer + 1, t->shared_experts, t->tokens);
 }
 
 static void describe_choice(Words *o, const DrawTag *tag, const Trace *t) {
@@ -82,6 +108,10 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
     case TAG_TOKEN:
         add_token(o, t, (size_t)tag->token);
         words_add(o, " id %d%s", t->token_ids[tag->token], (size_t)tag->token == v->token ? " focus" : "");
+        if (rule_way(t) == WAY_EXPERT) {
+            const TraceLayer *layer = &t->layer[timeline_at(t, v->time_ms, v->speed).layer];
+            if (layer->experts > 0) words_add(o, " takers %zu", rule_takers(layer, (size_t)tag->token));
+        }
         break;
     case TAG_LAYER: {
         const Moment m = timeline_at(t, v->time_ms, v->speed);
@@ -97,6 +127,12 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
         break;
     case TAG_EXPERT:
         describe_expert(o, tag, t, v);
+        break;
+    case TAG_GROUP:
+    case TAG_HASH:
+    case TAG_MIX:
+    case TAG_ALWAYS:
+        describe_rule(o, tag, t);
         break;
     case TAG_OVERFLOW:
         words_add(o, "overflow layer %d dropped %lld of %lld capacity %zu", tag->layer + 1, (long long)layer_dropped(&t->layer[tag->layer]),
@@ -145,107 +181,5 @@ void scene_dump(FILE *out, const DrawList *list, const Trace *t, const View *v) 
     }
     for (size_t i = 0; i < list->item_count; i++) {
         if (list->items[i].kind == DRAW_TEXT) fprintf(out, "text %s\n", list->text + list->items[i].first);
-    }
-}
-
-/* ---- narration ---- */
-
-/* "E4 (0.88) and E1 (0.12)" */
-static void add_choices(Words *o, const TraceLayer *layer, size_t token, bool weights) {
-    const size_t K = layer->top_k;
-    for (size_t k = 0; k < K; k++) {
-        if (layer->topk[token * K + k] < 0) continue;
-        words_add(o, "%sE%d", k == 0 ? "" : k + 1 == K ? " and " : ", ", layer->topk[token * K + k]);
-        if (weights && K <= 4) words_add(o, " (%.2f)", layer->weights_norm[token * K + k]);
-    }
-}
-
-static void narrate_load(Words *o, const Trace *t, const TraceLayer *layer) {
-    size_t busiest = 0, idle = 0;
-    for (size_t e = 0; e < layer->experts; e++) {
-        if (layer->load[e] > layer->load[busiest]) busiest = e;
-        idle += layer->load[e] == 0;
-    }
-    const long long dropped = layer_dropped(layer);
-    words_add(o, "Every token has chosen: E%zu is asked most, by %lld of %zu", busiest, (long long)layer->load[busiest], t->tokens);
-    if (idle > 0) words_add(o, ", %zu expert%s by nobody", idle, idle == 1 ? "" : "s");
-    if (dropped > 0) words_add(o, "; %lld choice%s over capacity %s dropped", dropped, dropped == 1 ? "" : "s", dropped == 1 ? "is" : "are");
-    words_add(o, ".");
-}
-
-static void narrate_sum(Words *o, const TraceLayer *layer, size_t token) {
-    const size_t K = layer->top_k;
-    size_t added = 0, full = 0;
-    words_add(o, "Their outputs are scaled and added: ");
-    for (size_t k = 0; k < K; k++) {
-        const size_t at = token * K + k;
-        full += layer->dropped[at] != 0;
-        if (layer->dropped[at] || layer->topk[at] < 0 || ++added > 4) continue;
-        words_add(o, "%s%.2f × E%d", added > 1 ? " + " : "", layer->weights_norm[at], layer->topk[at]);
-    }
-    words_add(o, "%s", added > 4 ? " + …" : added == 0 ? "nothing" : "");
-    if (full > 0) words_add(o, "; %zu choice%s found a full expert and add%s nothing", full, full == 1 ? "" : "s", full == 1 ? "s" : "");
-    words_add(o, ".");
-}
-
-static void narrate_beat(Words *o, const Trace *t, const TraceLayer *layer, Beat beat, size_t token, const char *word, size_t number) {
-    const size_t K = layer->top_k, E = layer->experts, first = K > 0 && layer->topk[token * K] >= 0 ? (size_t)layer->topk[token * K] : 0;
-    switch (beat) {
-    case BEAT_LIFT:
-        words_add(o, "“%s” arrives at layer %zu: its router will score %zu experts.", word, number, E);
-        break;
-    case BEAT_SCORE:
-        words_add(o, "The router's softmax gives each of %zu experts a probability: E%zu leads with %.2f.", E, first,
-                  layer->probs[token * E + first]);
-        break;
-    case BEAT_CHOOSE:
-        words_add(o, "The %zu best %s kept: ", K, K == 1 ? "is" : "are");
-        add_choices(o, layer, token, false);
-        words_add(o, "; the other %zu will not run for “%s”.", E - K, word);
-        break;
-    case BEAT_SEND:
-        words_add(o, "“%s” goes to ", word);
-        add_choices(o, layer, token, true);
-        words_add(o, "; the wider the arc, the more that expert counts.");
-        break;
-    case BEAT_LOAD:
-        narrate_load(o, t, layer);
-        break;
-    case BEAT_COMPUTE:
-        words_add(o, "Only the chosen work on “%s”: %zu of %zu experts, %.3g%% of the dense layer's.", word, K, E, 100.0 * (double)K / (double)E);
-        break;
-    case BEAT_SUM:
-        narrate_sum(o, layer, token);
-        break;
-    case BEAT_RESIDUAL:
-        words_add(o, "The sum (length %.2f) is added to what came in (length %.2f) and goes on ", layer->out_norm[token],
-                  layer->residual_norm[token]);
-        if (number < t->layers)
-            words_add(o, "to layer %zu.", number + 1);
-        else
-            words_add(o, "to the output.");
-        break;
-    }
-}
-
-void scene_narrate(char *line, size_t room, const Trace *t, const View *v) {
-    Words o = {line, room};
-    if (room > 0) line[0] = '\0';
-    if (t->layers == 0 || t->tokens == 0) return;
-    const Moment m = timeline_at(t, v->time_ms, v->speed);
-    const TraceLayer *layer = &t->layer[m.layer];
-    const size_t token = v->token < t->tokens ? v->token : t->tokens - 1;
-    char word[WORD_BYTES];
-    word_token(word, sizeof word, t, token);
-    if (v->page == PAGE_STACK) {
-        stack_narrate(&o, t, v);
-    } else if (v->page == PAGE_COMPARE) {
-        compare_narrate(&o, t, v);
-    } else if (layer->experts > 0) {
-        narrate_beat(&o, t, layer, m.beat, token, word, m.layer + 1);
-    } else if (m.beat == BEAT_RESIDUAL) {
-        narrate_beat(&o, t, layer, m.beat, token, word, m.layer + 1);
-    } else {
-        words_add(&o, "Layer %zu is dense: no choice to make, every token passes through the same weights.", m.layer + 1);
     }
 }

@@ -1,7 +1,8 @@
 /* scene_experts.c: stage 3 on the screen: the experts with what was asked of them and what they could serve.
  * Up to 8: cards with a square per slot; up to 32: small cards; up to 256: cells in the load's colour. Enters: a stage and the layout.
- * Leaves: one tag per expert. The number tells experts apart; colour alone never does. */
-#include "viz/scene_parts.h"
+ * Leaves: one tag per expert. The number tells experts apart; colour alone never does. Groups have a border, and those that the focus token
+ * passed over are greyed. Where experts mix, a card shows what its slot is made of. */
+#include "viz/scene_rules.h"
 
 #include <math.h>
 
@@ -20,7 +21,9 @@ typedef struct {
     int64_t load, served, capacity, most; /* most: the longest bar of the layer */
     double share; /* times E: 1 is even */
     int rank; /* of the focus token; −1 */
+    int badge; /* the number that its badge carries, from 0: the choice's, or the expert's own where experts choose; −1: none */
     bool focus_dropped;
+    double mix, mix_most; /* where experts mix: the focus token's share in the slot, and the largest one */
     Color color;
 } ExpertFacts;
 
@@ -33,6 +36,9 @@ static ExpertFacts facts(const Stage *s, size_t e) {
     x.rank = choice_rank(layer, s->token, e);
     x.focus_dropped = x.rank >= 0 && layer->dropped[s->token * layer->top_k + (size_t)x.rank] != 0;
     x.color = expert_color(s, e);
+    const RuleWay way = rule_way(s->t);
+    x.badge = way == WAY_EXPERT ? rule_take_place(s->t, layer, s->token, e) : way == WAY_TOKEN || way == WAY_HASHED ? x.rank : -1;
+    if (way == WAY_MIXED) x.mix = rule_mix(layer, s->token, e), x.mix_most = rule_mix_most(s->t, layer, e);
     return x;
 }
 
@@ -74,13 +80,72 @@ static void slot_squares(Stage *s, Box b, const ExpertFacts *x) {
 /* The white edge of the chosen, and its breath while the expert works. */
 static void edge(Stage *s, Box b, double radius, const ExpertFacts *x) {
     const double work = s->on[BEAT_COMPUTE] * (1 - s->on[BEAT_SUM]);
-    if (x->rank < 0) return;
+    if (x->rank < 0) return; /* everyone works where all are used, and nobody was chosen: then only the breath shows */
     if (work > 0 && !x->focus_dropped) {
         for (int ring = 3; ring > 0; ring--)
             stage_frame(s, box_inset(b, -1.4 * ring), radius + 1.4 * ring, style_alpha(INK_WHITE, 0.13 * work), 1.6, -1);
     }
-    stage_frame(s, b, radius, style_alpha(x->focus_dropped ? style_mix(INK_WHITE, INK_WARN, s->on[BEAT_LOAD]) : INK_WHITE, s->on[BEAT_CHOOSE]), 1.6,
-                -1);
+    if (x->badge >= 0)
+        stage_frame(s, b, radius, style_alpha(x->focus_dropped ? style_mix(INK_WHITE, INK_WARN, s->on[BEAT_LOAD]) : INK_WHITE, s->on[BEAT_CHOOSE]),
+                    1.6, -1);
+}
+
+/* ---- slots that are mixtures ---- */
+
+/* The token with the largest share in the slot that is smaller than `below`, or as large and later than `after`; false: none is left. */
+static bool next_share(const Stage *s, size_t expert, double *below, size_t *after) {
+    double best = -1;
+    size_t found = 0;
+    for (size_t i = 0; i < s->t->tokens; i++) {
+        const double share = rule_mix(s->layer, i, expert);
+        if ((share < *below || (share == *below && i > *after)) && share > best) best = share, found = i;
+    }
+    *below = best, *after = found;
+    return best >= 0;
+}
+
+static void tag_mix(Stage *s, Box b, size_t token, size_t expert) {
+    DrawTag tag = tag_of(TAG_MIX);
+    tag.layer = (int32_t)s->m.layer;
+    tag.token = (int32_t)token;
+    tag.expert = (int32_t)expert;
+    stage_tag(s, b, tag);
+}
+
+/* A bar of all tokens' shares, largest first, the focus token's white; above it the largest in words. */
+static void mixture(Stage *s, Box b, const ExpertFacts *x) {
+    enum { ROW = 14, BAR = 8, SHARES = 24 };
+    const double on = s->on[BEAT_LOAD], room = b.h - BAR - 4;
+    double below = INFINITY, at = b.x;
+    size_t after = 0, row = 0;
+    const Box bar = {b.x, b.y + b.h - BAR, b.w, BAR};
+    stage_rect(s, bar, BAR / 2, INK_WELL, -1);
+    for (size_t i = 0; i < SHARES && next_share(s, x->expert, &below, &after); i++) {
+        const double w = bar.w * below * on;
+        const bool mine = after == s->token;
+        if (w > 0.3)
+            stage_rect(s, (Box){at, bar.y, fmax(0.3, w - (w > 2 ? 0.8 : 0)), BAR}, fmin(2, w / 3),
+                       mine ? INK_WHITE : style_alpha(x->color, i % 2 ? 0.6 : 0.85), -1);
+        tag_mix(s, (Box){at, bar.y, on > 0.5 ? w : 0, BAR}, after, x->expert);
+        at += w;
+        if (on < 0.5 || (double)(row + 1) * ROW > room) continue;
+        char text[32], word[WORD_BYTES];
+        word_token(word, sizeof word, s->t, after);
+        snprintf(text, sizeof text, "%.0f%%", 100 * below);
+        const double y = b.y + ROW * (double)row++ + 9;
+        const Type type = type_in(type_small, mine ? INK_WHITE : INK_SOFT);
+        const double w2 = stage_text(s, text, b.x + b.w, y, type, ALIGN_RIGHT, 0, -1);
+        stage_text(s, word, b.x, y, type, ALIGN_LEFT, b.w - w2 - 6, -1);
+    }
+    if (s->t->tokens > SHARES && on > 0)
+        stage_rect(s, (Box){at, bar.y, bar.x + bar.w * on - at, BAR}, 2, style_alpha(x->color, 0.3), -1); /* the rest */
+}
+
+static void mixed_card(Stage *s, Box b, const ExpertFacts *x) {
+    char text[64];
+    snprintf(text, sizeof text, "slot %.1f%%", 100 * x->mix * s->on[BEAT_LOAD]);
+    stage_text(s, text, b.x + 12, b.y + 41, type_in(type_label, INK_TEXT), ALIGN_LEFT, b.w - 20, -1);
+    mixture(s, (Box){b.x + 12, b.y + 50, b.w - 24, b.h - 50 - 12}, x);
 }
 
 static void card(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
@@ -92,7 +157,12 @@ static void card(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
     stage_text(s, text, b.x + 22, b.y + 22, (Type){15, FONT_BOLD, INK_TEXT}, ALIGN_LEFT, b.w - 30, tag);
     if (x->rank >= 0 && s->on[BEAT_CHOOSE] > 0.5) {
         snprintf(text, sizeof text, "%.2f", s->layer->weights_norm[s->token * s->layer->top_k + (size_t)x->rank]);
-        stage_text(s, text, b.x + b.w - 10, b.y + 21, type_in(type_label, INK_TEXT), ALIGN_RIGHT, b.w - 60, tag);
+        stage_text(s, text, b.x + b.w - 10, b.y + 21, type_in(b.w < 88 ? type_small : type_label, INK_TEXT), ALIGN_RIGHT, b.w - 52, tag);
+    }
+    if (x->mix_most > 0) {
+        mixed_card(s, b, x);
+        edge(s, b, 9, x);
+        return;
     }
     const int64_t shown = llround((double)x->load * s->on[BEAT_LOAD]);
     snprintf(text, sizeof text, "%lld of %zu", (long long)shown, s->t->tokens);
@@ -112,39 +182,70 @@ static void small_card(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
     stage_rect(s, b, 6, INK_CARD, tag);
     snprintf(text, sizeof text, "%zu", x->expert);
     stage_text(s, text, b.x + 7, b.y + 16, (Type){12, FONT_BOLD, INK_TEXT}, ALIGN_LEFT, b.w - 10, tag);
-    if (x->rank >= 0) stage_rank(s, b.x + b.w - 11, b.y + 12, 6.2, x->rank, s->on[BEAT_CHOOSE]);
+    const double inset = b.w < 44 ? 8.5 : 11; /* beside two digits */
+    if (x->badge >= 0) stage_rank(s, b.x + b.w - inset, b.y + 12, 6.2, x->badge, s->on[BEAT_CHOOSE]);
     if (x->load > x->served) stage_dot(s, b.x + b.w - 11, b.y + 27, 2.4, style_alpha(INK_WARN, s->on[BEAT_LOAD]));
     if (b.h >= 42) {
         snprintf(text, sizeof text, "%lld", (long long)llround((double)x->load * s->on[BEAT_LOAD]));
+        if (x->mix_most > 0) snprintf(text, sizeof text, "%.1f%%", 100 * x->mix * s->on[BEAT_LOAD]);
         stage_text(s, text, b.x + 7, b.y + 31, type_small, ALIGN_LEFT, b.w - 10, tag);
     }
-    load_bar(s, (Box){b.x + 7, b.y + b.h - 11, b.w - 14, 5}, x, style_load(s->v->palette, x->share));
+    const Box bar = {b.x + 7, b.y + b.h - 11, b.w - 14, 5};
+    if (x->mix_most > 0) { /* of the slot's largest share, the focus token's */
+        stage_rect(s, bar, 2.5, INK_WELL, -1);
+        stage_rect(s, (Box){bar.x, bar.y, fmax(2, bar.w * x->mix / x->mix_most * s->on[BEAT_LOAD]), bar.h}, 2.5,
+                   style_load(s->v->palette, x->mix * (double)s->t->tokens), -1);
+    } else {
+        load_bar(s, bar, x, style_load(s->v->palette, x->share));
+    }
     edge(s, b, 6, x);
 }
 
 static void cell(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
     char text[32];
     const double on = s->on[BEAT_LOAD], radius = fmin(4, b.h / 3);
-    const Color heat = x->load > 0 ? style_mix(INK_CARD, style_load(s->v->palette, x->share), 0.62) : 0xff050608;
+    const double level = x->mix_most > 0 ? x->mix * (double)s->t->tokens : x->share; /* against even, in both cases */
+    const Color heat = level > 0 ? style_mix(INK_CARD, style_load(s->v->palette, level), 0.62) : 0xff050608;
     const Color fill = style_mix(INK_CARD, heat, on);
-    const double size = fmin(11, b.h * 0.85);
+    const double digits = s->layer->experts > 100 ? 3 : 2, left = b.w < 44 ? 4 : 6; /* a bold digit is at most 0.7 wide; the badge takes 12 */
+    const double size = fmin(fmin(11, b.h * 0.85), (b.w - left - 12) / (0.7 * digits));
     stage_rect(s, b, radius, fill, tag);
     snprintf(text, sizeof text, "%zu", x->expert);
-    const bool lit = x->rank >= 0 && s->on[BEAT_CHOOSE] > 0;
+    const bool lit = x->badge >= 0 && s->on[BEAT_CHOOSE] > 0;
     const Type type = {size, lit ? FONT_BOLD : FONT_REGULAR, lit ? INK_WHITE : x->load > 0 || on < 0.5 ? 0xffd5dae2 : INK_FAINT};
     const double y = b.y + b.h / 2 + size * 0.36;
-    stage_text(s, text, b.x + 6, y, type, ALIGN_LEFT, b.w - 8, tag);
+    stage_text(s, text, b.x + left, y, type, ALIGN_LEFT, b.w - left - 2, tag);
     const Type small = {size * 0.86, FONT_REGULAR, style_alpha(INK_WHITE, 0.62 * on)};
     char widest[64]; /* loads go into all cells of a layer or into none: where the longest number and the longest load fit side by side */
     snprintf(widest, sizeof widest, "%zu %lld", s->layer->experts - 1, (long long)x->most);
     snprintf(text, sizeof text, "%lld", (long long)x->load);
     const bool fits = size >= 9 && stage_text_width(s, widest, (Type){size, FONT_BOLD, 0}) <= b.w - 12;
-    if (x->rank >= 0)
-        stage_rank(s, b.x + b.w - 8, b.y + b.h / 2, fmin(6, b.h * 0.42), x->rank, s->on[BEAT_CHOOSE]);
-    else if (fits && on > 0.5)
+    if (x->badge >= 0)
+        stage_rank(s, b.x + b.w - 8, b.y + b.h / 2, fmin(6, b.h * 0.42), x->badge, s->on[BEAT_CHOOSE]);
+    else if (fits && on > 0.5 && x->mix_most <= 0)
         stage_text(s, text, b.x + b.w - 6, y, small, ALIGN_RIGHT, 0, tag);
     if (x->load > x->served && on > 0) stage_dot(s, b.x + b.w - 2.5, b.y + 2.5, 1.9, style_alpha(INK_WARN, on));
     edge(s, b, radius, x);
+}
+
+/* ---- groups ---- */
+
+/* A border around each group, row by row of the grid; the experts of a group that the focus token passed over turn grey under it. */
+static void group_borders(Stage *s, const RouteLayout *r, size_t groups) {
+    const size_t E = s->layer->experts, size = E / groups, columns = E <= 8 ? E : ROW_EXPERTS;
+    const double on = s->on[BEAT_CHOOSE], out_by = E <= 32 ? 3 : E <= 128 ? 2 : 1;
+    for (size_t g = 0; g < groups; g++) {
+        const bool out = rule_masked(s->layer, s->token, g * size);
+        for (size_t e = g * size; e < (g + 1) * size;) {
+            size_t last = e;
+            while (last + 1 < (g + 1) * size && (last + 1) % columns != 0) last++;
+            const Box a = expert_box(s, r->experts, e), z = expert_box(s, r->experts, last);
+            const Box b = box_inset((Box){a.x, a.y, z.x + z.w - a.x, z.y + z.h - a.y}, -out_by);
+            if (out) stage_rect(s, b, 7, style_alpha(INK_PANEL, 0.66 * on), -1);
+            stage_frame(s, b, 7, out ? style_alpha(INK_FAINT, 0.7 - 0.25 * on) : style_alpha(INK_SOFT, 0.5 + 0.4 * on), out ? 0.9 : 1.2, -1);
+            e = last + 1;
+        }
+    }
 }
 
 void route_experts(Stage *s, const RouteLayout *r) {
@@ -165,4 +266,6 @@ void route_experts(Stage *s, const RouteLayout *r) {
         else
             cell(s, b, &x, at);
     }
+    const size_t groups = rule_groups(s->t, s->layer);
+    if (groups > 0) group_borders(s, r, groups);
 }

@@ -1,6 +1,6 @@
 /* scene_frame.c: what frames every view: header (name, model, provenance, tabs) above, narration and transport below.
  * Enters: a stage and a box. Leaves: items and tags. */
-#include "viz/scene_parts.h"
+#include "viz/scene_rules.h"
 #include "viz/tour.h"
 
 #include <math.h>
@@ -63,8 +63,9 @@ static void title(Stage *s, double x, double right) {
     const double room = right - x - stage_text_width(s, source, type_label) - 30 - 16;
     const int32_t tag = stage_tag(s, (Box){x, 4, fmax(0, right - x), 38}, tag_of(TAG_TITLE));
     char shape[200];
-    const size_t moe_k = t->top_k, experts = t->experts;
-    snprintf(shape, sizeof shape, "%zu layers × %zu experts, top-%zu, %zu token%s", t->layers, experts, moe_k, t->tokens, t->tokens == 1 ? "" : "s");
+    char rule[64];
+    rule_short(rule, sizeof rule, t);
+    snprintf(shape, sizeof shape, "%zu layers × %zu experts, %s, %zu token%s", t->layers, t->experts, rule, t->tokens, t->tokens == 1 ? "" : "s");
     const double model_w = stage_text(s,
                                       t->model[0] != '\0' ? t->model
                                       : t->layers > 0     ? "unnamed model"

@@ -77,14 +77,17 @@ void stage_line(Stage *s, double x0, double y0, double x1, double y1, Color colo
     draw_path(s->list, (DrawItem){.path = PATH_LINES, .stroke = color, .stroke_width = (float)len(s, width), .tag = -1}, points, 2);
 }
 
-void stage_hatch(Stage *s, Box b, Color color) {
-    stage_cell(s, b, 0xff000000, -1);
+void stage_stripes(Stage *s, Box b, Color color) {
     const double gap = 6;
-    if (fmin(b.w, b.h) < 7) return; /* too small for lines: black alone, and the legend says so */
     for (double at = gap; at < b.w + b.h; at += gap) {
         const double x0 = fmin(at, b.w), y0 = at - x0, y1 = fmin(at, b.h), x1 = at - y1;
         stage_line(s, b.x + x0, b.y + y0, b.x + x1, b.y + y1, color, 0.8);
     }
+}
+
+void stage_hatch(Stage *s, Box b, Color color) {
+    stage_cell(s, b, 0xff000000, -1);
+    if (fmin(b.w, b.h) >= 7) stage_stripes(s, b, color); /* too small for lines: black alone, and the legend says so */
 }
 
 void stage_dot(Stage *s, double x, double y, double radius, Color fill) {

@@ -44,6 +44,7 @@ void stage_frame(Stage *s, Box b, double radius, Color stroke, double width, int
 void stage_cell(Stage *s, Box b, Color fill, int32_t tag); /* edges on whole pixels, no antialiasing: for grids */
 void stage_panel(Stage *s, Box b);
 void stage_hatch(Stage *s, Box b, Color color);            /* black with diagonals: never used */
+void stage_stripes(Stage *s, Box b, Color color);          /* diagonals alone, over what lies there */
 void stage_dot(Stage *s, double x, double y, double radius, Color fill);
 void stage_line(Stage *s, double x0, double y0, double x1, double y1, Color color, double width);
 /* A white disc with a choice's rank, counted from 1; shown 0..1. */
@@ -97,7 +98,7 @@ void scene_overlay(Stage *s); /* scene_overlay.c: hover, pin, entry, open expert
 void route_build(Stage *s, double x, double y, double w, double h);
 double route_tokens_height(Stage *s, double w);
 void route_tokens(Stage *s, Box b);
-typedef struct { Box all, title, bars, axis, rail, arcs, experts, sum; } RouteLayout;
+typedef struct { Box all, title, groups, bars, axis, rail, arcs, experts, shared, sum; } RouteLayout; /* groups, shared: h, w 0 without any */
 void route_bars(Stage *s, const RouteLayout *r);     /* scene_router.c */
 void route_rail(Stage *s, const RouteLayout *r);
 double route_node_x(const Stage *s, const RouteLayout *r, size_t token);
@@ -105,6 +106,10 @@ bool route_has_arcs(const Stage *s, size_t token);
 void route_experts(Stage *s, const RouteLayout *r);  /* scene_experts.c */
 void route_arcs(Stage *s, const RouteLayout *r);     /* scene_arcs.c */
 void route_sum(Stage *s, const RouteLayout *r);      /* scene_sum.c */
+void route_shared(Stage *s, const RouteLayout *r);   /* scene_shared.c: experts that every token visits */
+void shared_arc(Stage *s, const RouteLayout *r);
+double route_shared_column(const Stage *s);                /* width of their column; 0 without any */
+double shared_terms(Stage *s, Box bar);              /* "+ S0" at the sum's right end; returns the room that they take */
 void side_counters(Stage *s, Box b);                 /* scene_side.c */
 void side_heatmap(Stage *s, Box b);
 void side_balance(Stage *s, Box b);

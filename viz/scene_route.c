@@ -1,6 +1,6 @@
 /* scene_route.c: the Route view: one layer, close up. Enters: a stage and its room. Leaves: the tokens above, the layer's story from
  * router to residual on the left, compute, loads and balance on the right. Only the layout is here; each part has a file of its own. */
-#include "viz/scene_parts.h"
+#include "viz/scene_rules.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,20 +17,22 @@ static bool one_line_title(const Stage *s) { return s->layer->experts > 32; }
 static double title_height(const Stage *s) { return one_line_title(s) ? 44 : 62; }
 
 static RouteLayout lay_out(const Stage *s, Box b) {
-    enum { PAD = 20, AXIS = 16, RAIL = 28, SUM = 100, GAPS = 20 };
-    const double title_h = title_height(s);
+    enum { PAD = 20, AXIS = 16, RAIL = 28, SUM = 100, GAPS = 20, STRIP = 16, APART = 14 };
+    const double title_h = title_height(s), strip_h = s->layer->experts > 0 && rule_groups(s->t, s->layer) > 0 ? STRIP : 0;
     RouteLayout r = {.all = b};
     double part[3];
     share_heights(part, s->layer->experts);
-    const double spare = fmax(60, b.h - title_h - AXIS - RAIL - SUM - GAPS);
-    const double x = b.x + PAD, w = b.w - 2 * PAD;
+    const double spare = fmax(60, b.h - title_h - strip_h - AXIS - RAIL - SUM - GAPS), column = route_shared_column(s);
+    const double x = b.x + PAD, w = b.w - 2 * PAD, routed_w = column > 0 ? w - column - APART : w;
     double y = b.y;
     r.title = (Box){x, y, w, title_h};
-    r.bars = (Box){x, y += title_h, w, spare * part[0]};
-    r.axis = (Box){x, y += r.bars.h, w, AXIS};
+    r.groups = (Box){x, y += title_h, routed_w, strip_h};
+    r.bars = (Box){x, y += strip_h, routed_w, spare * part[0]};
+    r.axis = (Box){x, y += r.bars.h, routed_w, AXIS};
     r.rail = (Box){x, y += AXIS + 8, w, RAIL};
     r.arcs = (Box){x, y += RAIL, w, spare * part[1]};
-    r.experts = (Box){x, y += r.arcs.h, w, spare * part[2]};
+    r.experts = (Box){x, y += r.arcs.h, routed_w, spare * part[2]};
+    r.shared = (Box){x + w - column, y, column, r.experts.h};
     r.sum = (Box){x, y + r.experts.h + 10, w, SUM};
     return r;
 }
@@ -62,7 +64,7 @@ static void title(Stage *s, const RouteLayout *r) {
     beat_pips(s, r->title);
     word_token(word, sizeof word, s->t, s->token);
     if (s->layer->experts > 0)
-        snprintf(text, sizeof text, "router probabilities for “%s”", word);
+        rule_bars(text, sizeof text, s->t, s->layer, word);
     else
         snprintf(text, sizeof text, "a dense layer: no router, every token takes the same path");
     if (one_line_title(s)) {
@@ -103,6 +105,7 @@ static void main_panel(Stage *s, Box b) {
     }
     route_bars(s, &r);
     route_experts(s, &r);
+    route_shared(s, &r);
     route_arcs(s, &r);
     route_rail(s, &r);
     route_sum(s, &r);

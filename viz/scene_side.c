@@ -1,6 +1,6 @@
 /* scene_side.c: the right column: what it cost, who is busy, how even it is. Enters: a stage and boxes. Leaves: counters, the heatmap of
  * layers and experts, and one bar a layer. Numbers are the trace's totals and counts over what has been committed so far. */
-#include "viz/scene_parts.h"
+#include "viz/scene_rules.h"
 
 #include <math.h>
 
@@ -34,7 +34,8 @@ void side_counters(Stage *s, Box b) {
     word_flops(value, sizeof value, t->flops_dense);
     counter_bar(s, (Box){x, b.y + 38, w, 28}, 0, "dense: every expert runs", value, 1, done, INK_DENSE);
     word_flops(value, sizeof value, t->flops);
-    snprintf(text, sizeof text, "sparse: top-%zu of %zu", t->top_k, t->experts);
+    rule_short(other, sizeof other, t);
+    snprintf(text, sizeof text, rule_way(t) == WAY_TOKEN ? "sparse: %s of %zu" : "as run: %s, %zu experts", other, t->experts);
     counter_bar(s, (Box){x, b.y + 72, w, 28}, 1, text, value, t->flops_dense > 0 ? fmin(1, t->flops / t->flops_dense) : 1, done, INK_GOOD);
     word_bytes(value, sizeof value, t->weight_bytes_touched);
     word_bytes(other, sizeof other, t->weight_bytes_resident);
@@ -109,7 +110,8 @@ static void heat_row(Stage *s, Box row, size_t l) {
 
 /* The focus token's choices, layer by layer: rings on its experts, so that its path can be read down the map. */
 static void heat_path(Stage *s, Box cells, double row_h) {
-    if (s->token >= s->t->tokens) return;
+    const RuleWay way = rule_way(s->t);
+    if (s->token >= s->t->tokens || way == WAY_ALL || way == WAY_MIXED) return; /* a way through all experts is none */
     for (size_t l = 0; l < committed(s) && l < s->t->layers; l++) {
         const TraceLayer *layer = &s->t->layer[l];
         for (size_t k = 0; k < layer->top_k && layer->experts > 0; k++) {

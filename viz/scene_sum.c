@@ -1,7 +1,7 @@
 /* scene_sum.c: stage 5 and the residual: the weighted parts slide together, and their sum is added to what came in.
  * Enters: a stage and the layout. Leaves: one tag per part, the bin of dropped choices, two lengths. Weights are the trace's, as the
  * sum used them; where they do not add up to 1 (no renormalising, drops) the bar stays open and says so. */
-#include "viz/scene_parts.h"
+#include "viz/scene_rules.h"
 
 #include <math.h>
 
@@ -23,13 +23,20 @@ static void part_label(Stage *s, Box b, size_t expert, double weight, Color fill
     stage_text(s, text, b.x + b.w / 2, b.y + b.h / 2 + 4, type, ALIGN_CENTER, 0, tag);
 }
 
+static double weight_sum(const Stage *s) {
+    double sum = 0;
+    for (size_t k = 0; k < s->layer->top_k; k++) sum += s->layer->weights_norm[s->token * s->layer->top_k + k];
+    return sum;
+}
+
 static void parts(Stage *s, const RouteLayout *r, Box bar) {
     const TraceLayer *layer = s->layer;
+    const double unit = bar.w / fmax(1, weight_sum(s)); /* sigmoid-bias may scale its weights beyond 1 */
     double x = bar.x;
     for (size_t k = 0; k < layer->top_k; k++) {
         const size_t at = s->token * layer->top_k + k, expert = (size_t)layer->topk[at];
         if (layer->topk[at] < 0) continue;
-        const double weight = layer->weights_norm[at], w = fmax(0, fmin(bar.x + bar.w - x, bar.w * weight));
+        const double weight = layer->weights_norm[at], w = fmax(0, fmin(bar.x + bar.w - x, unit * weight));
         const bool dropped = layer->dropped[at] != 0;
         const Box card = expert_box(s, r->experts, expert), own = {x, bar.y, fmax(1, w - 1.5), bar.h};
         x += w;
@@ -114,14 +121,16 @@ void route_sum(Stage *s, const RouteLayout *r) {
     stage_line(s, b.x, b.y + 4, b.x + b.w, b.y + 4, INK_LINE, 1);
     if (s->layer->experts > 0) {
         const double taken = overflow_bin(s, r, b.x + b.w, b.y + 25);
-        double sum = 0;
-        for (size_t k = 0; k < s->layer->top_k; k++) sum += s->layer->weights_norm[s->token * s->layer->top_k + k];
+        const double sum = weight_sum(s);
         if (fabs(sum - 1) < 5e-3)
             snprintf(text, sizeof text, "weighted sum for “%s”", word);
+        else if (rule_way(s->t) == WAY_EXPERT && rule_takers(s->layer, s->token) == 0)
+            snprintf(text, sizeof text, "no expert took “%s”: %s", word, s->t->shared_experts > 0 ? "the shared ones alone add" : "nothing is added");
         else
             snprintf(text, sizeof text, "weighted sum for “%s”, weights add up to %.2f", word, sum);
         stage_text(s, text, b.x, b.y + 25, type_label, ALIGN_LEFT, b.w - taken - 16, -1);
-        const Box bar = {b.x, b.y + 34, b.w, 26};
+        const double shared = shared_terms(s, (Box){b.x, b.y + 34, b.w, 26});
+        const Box bar = {b.x, b.y + 34, b.w - shared, 26};
         stage_rect(s, bar, 5, INK_WELL, -1);
         parts(s, r, bar);
     }

@@ -1,5 +1,6 @@
 /* scene_tokens.c: the text as the router sees it. Up to 24 tokens: word chips; more: cells, with a magnifier around the focus token.
  * Enters: a stage and a box. Leaves: chips with tags. A chip carries the colours of the experts that the layer chose for it. */
+#include "viz/scene_rules.h"
 #include "viz/scene_stack.h"
 
 #include <math.h>
@@ -7,10 +8,16 @@
 
 enum { CHIP_HEIGHT = 28, CHIP_GAP = 6, HEAD = 20 };
 
+/* Where experts choose, a chip says how many took the token: many, or none. Room for the widest number. */
+static double count_width(const Stage *s) {
+    if (rule_way(s->t) != WAY_EXPERT || s->layer->experts == 0) return 0;
+    return stage_text_width(s, s->layer->experts < 10 ? "×8" : s->layer->experts < 100 ? "×88" : "×888", type_small) + 5;
+}
+
 static double chip_width(const Stage *s, size_t token, double text_max) {
     char word[WORD_BYTES];
     word_token(word, sizeof word, s->t, token);
-    return fmin(text_max, stage_text_width(s, word, type_body)) + 20;
+    return fmin(text_max, stage_text_width(s, word, type_body)) + 20 + count_width(s);
 }
 
 static int chip_rows(const Stage *s, double w, double text_max) {
@@ -65,7 +72,19 @@ static void chip(Stage *s, Box b, size_t token, Type type) {
     if (token + 1 == s->strip.ringed) stage_frame(s, box_inset(b, 0.8), 7, INK_TWIN, 1.8, -1);
     char word[WORD_BYTES];
     word_token(word, sizeof word, s->t, token);
-    stage_text(s, word, b.x + b.w / 2, b.y + b.h / 2 + 4, type_in(type, focus ? 0xff10141a : INK_SOFT), ALIGN_CENTER, b.w - 8, at);
+    const double count_w = count_width(s), text_w = b.w - count_w;
+    stage_text(s, word, b.x + text_w / 2, b.y + b.h / 2 + 4, type_in(type, focus ? 0xff10141a : INK_SOFT), ALIGN_CENTER, text_w - 8, at);
+    if (count_w > 0 && s->on[BEAT_CHOOSE] > 0.3) {
+        char text[32];
+        const size_t takers = rule_takers(s->layer, token);
+        snprintf(text, sizeof text, "×%zu", takers);
+        stage_text(s, text, b.x + b.w - 7, b.y + b.h / 2 + 4,
+                   type_in(type_small, takers == 0 ? INK_WARN
+                                       : focus     ? 0xff3a4350
+                                                   : INK_FAINT),
+                   ALIGN_RIGHT, 0, at);
+        if (takers == 0) stage_frame(s, box_inset(b, 0.6), 7, style_alpha(INK_WARN, 0.8 * s->on[BEAT_CHOOSE]), 1.1, -1);
+    }
     stripes(s, (Box){b.x + 8, b.y + b.h - 4.5, b.w - 16, 2.5}, token);
 }
 
@@ -109,6 +128,14 @@ static void magnifier(Stage *s, Box b) {
     }
 }
 
+/* Grey; where experts choose, in the colour of how many took the token against the mean: black is nobody. */
+static Color cell_color(const Stage *s, size_t token) {
+    const Color plain = 0xff3a4350;
+    if (rule_way(s->t) != WAY_EXPERT || s->layer->experts == 0) return plain;
+    const double mean = (double)layer_slots(s->layer) / (double)s->t->tokens;
+    return style_mix(plain, style_load(s->v->palette, mean > 0 ? (double)rule_takers(s->layer, token) / mean : 0), s->on[BEAT_CHOOSE]);
+}
+
 static void cells(Stage *s, Box b) {
     const size_t rows = s->t->tokens > 160 ? 2 : 1, columns = (s->t->tokens + rows - 1) / rows;
     const double w = b.w / (double)columns, h = b.h / (double)rows;
@@ -122,7 +149,7 @@ static void cells(Stage *s, Box b) {
         stage_cell(s, (Box){cell.x, cell.y + (focus ? 0 : 1), fmax(w - gap, 0.5), h - (focus ? 0 : 2)},
                    focus    ? INK_WHITE
                    : ringed ? INK_TWIN
-                            : 0xff3a4350,
+                            : cell_color(s, i),
                    at);
     }
 }

@@ -1,79 +1,13 @@
-/* scene_tooltip.c: the exact value under the pointer, and the formula that gave it with the numbers that went in.
- * Enters: a tag and the trace. Leaves: lines; the first is the heading. A formula is printed only where it gives the trace's number
- * (each rule weighs in its own way), so what stands on the screen is always true. */
+/* scene_tooltip.c: the exact value under the pointer. Enters: a tag and the trace. Leaves: lines; the first is the heading. What a rule scored
+ * and weighed, with the formula and its numbers, is in scene_formulas.c. */
 #include "viz/scene_compare.h"
+#include "viz/scene_formulas.h"
+#include "viz/scene_rules.h"
 #include "viz/scene_stack.h"
 #include "viz/tour.h"
 
 #include <math.h>
 #include <string.h>
-
-enum { TERMS = 8 }; /* terms of a sum that are written out */
-
-/* "e^1.31 + e^0.82 + … 6 smaller" over ids (count), largest first. */
-static void add_powers(Words *o, const float *logits, const int32_t *ids, size_t count) {
-    for (size_t i = 0; i < count && i < TERMS; i++) {
-        if (ids[i] >= 0) words_add(o, "%se^%.2f", i ? " + " : "", logits[ids[i]]);
-    }
-    if (count > TERMS) words_add(o, " + … %zu smaller", count - TERMS);
-}
-
-static double power_sum(const float *logits, const int32_t *ids, size_t count) {
-    double sum = 0;
-    for (size_t i = 0; i < count; i++) sum += ids[i] >= 0 ? exp(logits[ids[i]]) : 0; /* -1: an open choice */
-    return sum;
-}
-
-static bool same(double a, double b) { return fabs(a - b) <= 1e-4 * fmax(1e-3, fabs(b)); }
-
-static void tip_prob(Words *o, const DrawTag *tag, const Trace *t) {
-    const TraceLayer *layer = &t->layer[tag->layer];
-    const size_t E = layer->experts, e = (size_t)tag->expert, token = (size_t)tag->token;
-    const float *logits = layer->logits + token * E; /* (E) */
-    const int32_t *order = layer->argsort + token * E; /* (E) */
-    const double p = layer->probs[token * E + e];
-    size_t place = 0;
-    while (place + 1 < E && order[place] != (int32_t)e) place++;
-    words_add(o, "E%zu: probability %.6f", e, p);
-    words_add(o, "\nlogit %.6f, place %zu of %zu%s", logits[e], place + 1, E, place < layer->top_k ? ", chosen" : "");
-    if (!same(exp(logits[e]) / power_sum(logits, order, E), p)) return;
-    words_add(o, "\n%.2f = e^%.2f / (", p, logits[e]);
-    add_powers(o, logits, order, E);
-    words_add(o, ")");
-}
-
-static void add_ratio(Words *o, const float *weights, size_t count, size_t which) {
-    words_add(o, "%.3f / (", weights[which]);
-    for (size_t i = 0; i < count && i < TERMS; i++) words_add(o, "%s%.3f", i ? " + " : "", weights[i]);
-    words_add(o, count > TERMS ? " + …)" : ")");
-}
-
-static void tip_choice(Words *o, const DrawTag *tag, const Trace *t) {
-    const TraceLayer *layer = &t->layer[tag->layer];
-    const size_t E = layer->experts, K = layer->top_k, token = (size_t)tag->token, k = (size_t)tag->index, at = token * K + k;
-    const float *logits = layer->logits + token * E, *chosen = layer->weights + token * K; /* (E), (K) */
-    const int32_t *ids = layer->topk + token * K; /* (K) */
-    const double weight = layer->weights_norm[at];
-    double sum = 0;
-    for (size_t i = 0; i < K; i++) sum += chosen[i];
-    char word[WORD_BYTES];
-    word_token(word, sizeof word, t, token);
-    words_add(o, "“%s” to E%d: weight %.6f", word, ids[k], weight);
-    words_add(o, "\nchoice %zu of %zu", k + 1, K);
-    if (layer->dropped[at]) words_add(o, ", dropped: E%d was full, the residual carries it", ids[k]);
-    if (same(exp(logits[ids[k]]) / power_sum(logits, ids, K), weight)) {
-        words_add(o, "\n%.2f = e^%.2f / (", weight, logits[ids[k]]);
-        add_powers(o, logits, ids, K);
-        words_add(o, ")");
-    }
-    if (sum > 0 && same(chosen[k] / sum, weight) && !same(sum, 1)) {
-        words_add(o, "\n%.2f = ", weight);
-        add_ratio(o, chosen, K, k);
-    } else if (same(layer->probs[token * E + (size_t)ids[k]], weight)) {
-        words_add(o, "\nits probability, not renormalised");
-    }
-    if (layer->part_norm != NULL) words_add(o, "\nlength of this part %.4f", layer->part_norm[at]);
-}
 
 static void add_capacity(Words *o, const Trace *t, const TraceLayer *layer) {
     const size_t capacity = layer_capacity(t, layer);
@@ -94,18 +28,41 @@ static void add_words(Words *o, const Trace *t, const TraceLayer *layer, int32_t
     if (all > shown) words_add(o, ", … %zu more", all - shown);
 }
 
-static void tip_expert(Words *o, const DrawTag *tag, const Trace *t) {
+static void tip_expert(Words *o, const DrawTag *tag, const Trace *t, const View *v) {
     const TraceLayer *layer = &t->layer[tag->layer];
-    const size_t e = (size_t)tag->expert;
+    const size_t e = (size_t)tag->expert, token = v->token < t->tokens ? v->token : t->tokens - 1;
     const long long load = layer->load[e], slots = layer_slots(layer);
+    if (rule_way(t) == WAY_MIXED) {
+        DrawTag mine = *tag;
+        mine.token = (int32_t)token;
+        words_add(o, "E%zu in layer %d: one slot, a mixture of all %zu tokens\n", e, tag->layer + 1, t->tokens);
+        formula_mix(o, &mine, t);
+        return;
+    }
+    if (rule_way(t) == WAY_EXPERT) {
+        words_add(o, "E%zu in layer %d takes %lld of %zu tokens, as every expert does", e, tag->layer + 1, load, t->tokens);
+        if (t->take_factor > 0) words_add(o, "\n%lld = ⌈%.3g × %zu / %zu⌉", load, t->take_factor, t->tokens, layer->experts);
+        add_words(o, t, layer, tag->expert);
+        return;
+    }
     words_add(o, "E%zu in layer %d: asked by %lld of %zu", e, tag->layer + 1, load, t->tokens);
     if (slots > 0)
         words_add(o, "\nshare %.4f = %lld / %lld, %.2f of even (1/%zu)", (double)load / (double)slots, load, slots, load_share(layer, e),
                   layer->experts);
+    if (rule_masked(layer, token, e)) words_add(o, "\nits group was passed over for the followed token");
     add_capacity(o, t, layer);
     if (layer->load[e] > layer->served[e])
         words_add(o, "\nserved %lld, dropped %lld", (long long)layer->served[e], (long long)(layer->load[e] - layer->served[e]));
     add_words(o, t, layer, tag->expert);
+}
+
+static void tip_always(Words *o, const DrawTag *tag, const Trace *t) {
+    if (tag->index >= 0)
+        words_add(o, "Shared expert S%d in layer %d", tag->index, tag->layer + 1);
+    else
+        words_add(o, "%zu shared experts in layer %d", t->shared_experts, tag->layer + 1);
+    words_add(o, "\nevery one of %zu tokens visits %s; no router is asked", t->tokens, tag->index >= 0 ? "it" : "them");
+    words_add(o, "\nadded to the sum as %s: weight 1", tag->index >= 0 ? "it is" : "they are");
 }
 
 static void tip_heat(Words *o, const DrawTag *tag, const Trace *t) {
@@ -149,7 +106,8 @@ static void tip_counter(Words *o, const DrawTag *tag, const Trace *t) {
         words_add(o, "\nsparse saves compute, not the memory that holds the experts");
     } else {
         words_add(o, "Counted layer by layer, as each one commits");
-        words_add(o, "\nexpert runs: choices served; dense: %zu tokens × %zu experts a layer", t->tokens, t->experts);
+        words_add(o, "\nexpert runs: %s; dense: %zu tokens × %zu experts a layer", rule_way(t) == WAY_MIXED ? "one a slot" : "choices served",
+                  t->tokens, t->experts);
     }
 }
 
@@ -161,6 +119,7 @@ static void tip_token(Words *o, const DrawTag *tag, const Trace *t, const View *
     words_add(o, "“%s”: token %zu, id %d", word, token, t->token_ids[token]);
     if (layer->experts == 0) return;
     words_add(o, "\nin layer %zu: ", (size_t)(layer - t->layer) + 1);
+    if (rule_way(t) == WAY_EXPERT && rule_takers(layer, token) == 0) words_add(o, "taken by nobody");
     for (size_t k = 0; k < layer->top_k; k++) {
         const size_t at = token * layer->top_k + k;
         if (layer->topk[at] < 0) continue; /* a rule may leave a choice open */
@@ -202,14 +161,26 @@ void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t,
         tip_title(o, t);
         break;
     case TAG_PROB:
-        tip_prob(o, tag, t);
+        formula_score(o, tag, t);
         break;
     case TAG_ARC:
     case TAG_PART:
-        tip_choice(o, tag, t);
+        formula_weight(o, tag, t);
+        break;
+    case TAG_GROUP:
+        formula_group(o, tag, t);
+        break;
+    case TAG_HASH:
+        formula_hash(o, tag, t);
+        break;
+    case TAG_MIX:
+        formula_mix(o, tag, t);
+        break;
+    case TAG_ALWAYS:
+        tip_always(o, tag, t);
         break;
     case TAG_EXPERT:
-        tip_expert(o, tag, t);
+        tip_expert(o, tag, t, v);
         break;
     case TAG_HEAT:
         tip_heat(o, tag, t);

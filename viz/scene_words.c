@@ -1,6 +1,6 @@
 /* scene_words.c: numbers and tokens as people read them, and look-ups in the trace that several panels need.
  * Enters: a trace. Leaves: short texts and counts. No drawing. */
-#include "viz/scene_parts.h"
+#include "viz/scene_rules.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -77,6 +77,7 @@ int choice_rank(const TraceLayer *layer, size_t token, size_t expert) {
     const int32_t *chosen = layer->topk + token * layer->top_k;
     for (size_t k = 0; k < layer->top_k; k++) {
         if (chosen[k] == (int32_t)expert) return (int)k;
+        if (chosen[k] < 0) break; /* open choices stand last */
     }
     return -1;
 }
@@ -103,6 +104,7 @@ double load_share(const TraceLayer *layer, size_t expert) {
 ExpertStyle expert_style(size_t experts) { return experts <= 8 ? EXPERTS_CARDS : experts <= 32 ? EXPERTS_SMALL : EXPERTS_CELLS; }
 
 SceneCounts scene_counts(const Trace *t, size_t layers_committed) {
+    const bool mixes = rule_way(t) == WAY_MIXED;
     SceneCounts c = {.layers = layers_committed < t->layers ? layers_committed : t->layers};
     for (size_t l = 0; l < t->layers; l++) {
         const TraceLayer *layer = &t->layer[l];
@@ -110,7 +112,7 @@ SceneCounts scene_counts(const Trace *t, size_t layers_committed) {
         if (l >= c.layers) continue;
         c.runs_dense += (int64_t)(t->tokens * layer->experts);
         for (size_t e = 0; e < layer->experts; e++) {
-            c.runs += layer->served[e];
+            c.runs += mixes ? 1 : layer->served[e]; /* a slot that mixes all tokens is one row */
             c.dropped += layer->load[e] - layer->served[e];
             c.touched += layer->served[e] > 0;
         }

@@ -136,7 +136,7 @@ Status simulate_trace(Trace *t, const Simulation *s, Fault *f) {
                              .act = ACT_SWIGLU,
                              .capacity_factor = s->capacity_factor};
     }
-    const TraceShape shape = {s->tokens, s->layers, s->model_dim, s->expert_dim, is_moe, moe, TRACE_ROUTING};
+    const TraceShape shape = {s->tokens, s->layers, s->model_dim, s->expert_dim, is_moe, moe, TRACE_ROUTING, false};
     if (status == STATUS_OK) status = trace_init(t, &shape, f);
     free(is_moe);
     free(moe);

@@ -21,6 +21,8 @@ typedef enum { SOURCE_IDLE, SOURCE_RUNNING } SourceState;
  * not load answers every prompt with the reason. */
 Status source_open_model(Source **source, const char *model_path, size_t experts_used, Fault *f);
 Status source_open_trace(Source **source, const char *trace_path, Fault *f); /* source_ask answers that a saved trace runs no prompts */
+/* Every prompt asked for from now on runs with the noise of training, drawn from `seed`; a model whose rule has none answers with the reason. */
+void source_draw_noise(Source *source, uint64_t seed);
 void source_close(Source *source);                                           /* ends and joins the thread; NULL is fine */
 
 Status source_ask(Source *source, const char *prompt, Fault *f);

@@ -7,7 +7,7 @@
 
 typedef struct {
     const char *model_path, *text, *tokens, *trace_path, *detail;
-    size_t experts_used, layer;
+    size_t experts_used, layer, noise;
     bool json;
 } Asked;
 
@@ -26,6 +26,13 @@ static void json_floats(const float *list, size_t count) {
     putchar(']');
 }
 
+/* ,"name":[...] where the rule has it. */
+static void json_extra(const char *name, const float *list, size_t count) {
+    if (list == NULL) return;
+    printf(",\"%s\":", name);
+    json_floats(list, count);
+}
+
 static void json_layer(const TraceLayer *l, size_t number, size_t tokens) {
     const size_t E = l->experts, K = l->top_k;
     int64_t dropped = 0;
@@ -34,6 +41,7 @@ static void json_layer(const TraceLayer *l, size_t number, size_t tokens) {
     json_sizes(l->load, E);
     printf(",\"served\":");
     json_sizes(l->served, E);
+    json_extra("bias", l->bias, E);
     printf(",\"dropped\":%lld,\"tokens\":[", (long long)dropped);
     for (size_t t = 0; t < tokens; t++) {
         const size_t chosen = trace_choices(l, t);
@@ -45,6 +53,11 @@ static void json_layer(const TraceLayer *l, size_t number, size_t tokens) {
         for (size_t k = 0; k < chosen; k++) printf("%s%s", k == 0 ? "" : ",", l->dropped[t * K + k] ? "true" : "false");
         printf("],\"probs\":");
         json_floats(l->probs + t * E, E);
+        json_extra("noise", l->noise == NULL ? NULL : l->noise + t * E, E);
+        json_extra("scores", l->scores == NULL ? NULL : l->scores + t * E, E);
+        json_extra("mix", l->mix == NULL ? NULL : l->mix + t * E, E);
+        for (size_t e = 0; e < E && l->masked != NULL; e++)
+            printf("%s%d%s", e == 0 ? ",\"masked\":[" : ",", l->masked[t * E + e], e + 1 < E ? "" : "]");
         putchar('}');
     }
     printf("]}");
@@ -93,7 +106,9 @@ static Status route(const Asked *asked, const Loaded *l, const Input *in, Fault 
         return fault(f, STATUS_USAGE, "--layer: expected a layer from 0 to %zu, found %zu", layers - 1, asked->layer);
     }
     Trace t;
-    Status status = model_trace(&t, l, in->ids, in->count, in->text, detail_level(asked->trace_path == NULL ? "routing" : asked->detail), f);
+    const unsigned detail = detail_level(asked->trace_path == NULL ? "routing" : asked->detail);
+    Status status = asked->noise == SIZE_MAX ? model_trace(&t, l, in->ids, in->count, in->text, detail, f)
+                                             : model_trace_noisy(&t, l, in->ids, in->count, in->text, detail, asked->noise, f);
     if (status != STATUS_OK) return status;
     if (asked->json)
         route_json(&t, in, only);
@@ -106,12 +121,13 @@ static Status route(const Asked *asked, const Loaded *l, const Input *in, Fault 
 
 int cmd_route(int argc, char **argv) {
     static const char *const details[] = {"routing", "vectors", "large", NULL};
-    Asked asked = {.layer = SIZE_MAX, .detail = "vectors"};
+    Asked asked = {.layer = SIZE_MAX, .noise = SIZE_MAX, .detail = "vectors"};
     const Option table[] = {
         {"--text", OPT_TEXT, &asked.text, .argument = "TEXT", .help = "what to route; - reads standard input"},
         {"--tokens", OPT_TEXT, &asked.tokens, .argument = "IDS", .help = "token ids instead of a text, as 5,17,2"},
         {"--layer", OPT_SIZE, &asked.layer, 0, 1e6, .argument = "N", .help = "one layer close up: every expert's probability"},
         {"--experts-used", OPT_SIZE, &asked.experts_used, 0, 1e6, .argument = "K", .help = "experts per token; 0: as the file says"},
+        {"--noise", OPT_SIZE, &asked.noise, 0, 1e9, .argument = "SEED", .help = "noisy-topk: with the noise of training, drawn from SEED"},
         {"--trace", OPT_TEXT, &asked.trace_path, .argument = "FILE", .help = "save what was recorded, as GGUF"},
         {"--detail", OPT_CHOICE, &asked.detail, .choices = details, .argument = "WHAT", .help = "what --trace records, each with all before it"},
         {"--model", OPT_TEXT, &asked.model_path, .argument = "FILE", .help = "a GGUF; without it, the shipped model"},

@@ -103,7 +103,8 @@ void model_forward(real *logits, const Model *m, ModelActs *acts, KvCache *kv, c
         ffn_block(l, &w, c, acts, layer, tokens, e.tokens, o);
         add(next, l->ffn_inp, acts->ffn_out, e.tokens * c->model_dim);
         if (o->trace != NULL) {
-            const TraceRecord record = {c->is_moe[layer] ? &l->moe : NULL, l->ffn_inp, l->ffn_norm, acts->ffn_out, next};
+            const real *bias = c->is_moe[layer] ? moe_weights_view(c, &w).router.bias : NULL;
+            const TraceRecord record = {c->is_moe[layer] ? &l->moe : NULL, l->ffn_inp, l->ffn_norm, acts->ffn_out, next, bias};
             trace_record(o->trace, layer, kv->filled, positions, &record);
         }
     }

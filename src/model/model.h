@@ -134,5 +134,8 @@ void loaded_close(Loaded *l);
 Status model_check_tokens(const Model *m, const int32_t *tokens, size_t count, Fault *f);
 /* One forward over the tokens, recorded. The trace is filled with provenance, tokens and counters. */
 Status model_trace(Trace *trace, const Loaded *l, const int32_t *tokens, size_t count, const char *prompt, unsigned detail, Fault *f);
+/* The same with the noise of training, drawn from noise_seed; of noisy-topk. */
+Status model_trace_noisy(Trace *trace, const Loaded *l, const int32_t *tokens, size_t count, const char *prompt, unsigned detail, uint64_t noise_seed,
+                         Fault *f);
 
 #endif

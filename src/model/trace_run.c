@@ -130,9 +130,9 @@ static Status set_tokens(Trace *t, const Loaded *l, const int32_t *tokens, size_
     return status;
 }
 
-static Status run(Trace *t, const Model *m, const int32_t *tokens, size_t count, Fault *f) {
+static Status run(Trace *t, const Model *m, const int32_t *tokens, size_t count, const uint64_t *noise_seed, Fault *f) {
     const size_t pass = pass_tokens(&m->config, count);
-    const ForwardOptions options = {.last_only = true, .trace = t};
+    ForwardOptions options = {.last_only = true, .trace = t, .training = noise_seed != NULL};
     ModelActs *acts = NULL;
     KvCache kv = {0};
     real *logits = calloc(m->config.vocab, sizeof *logits);
@@ -141,6 +141,7 @@ static Status run(Trace *t, const Model *m, const int32_t *tokens, size_t count,
     if (status == STATUS_OK) status = kv_init(&kv, &m->config, 1, count, f);
     for (size_t at = 0; at < count && status == STATUS_OK; at += pass) {
         const size_t positions = count - at < pass ? count - at : pass;
+        options.noise_seed = noise_seed != NULL ? *noise_seed + at : 0; /* each pass draws its own */
         model_forward(logits, m, acts, &kv, tokens + at, 1, positions, &options);
         kv.filled += positions;
     }
@@ -150,17 +151,19 @@ static Status run(Trace *t, const Model *m, const int32_t *tokens, size_t count,
     return status;
 }
 
-Status model_trace(Trace *trace, const Loaded *l, const int32_t *tokens, size_t count, const char *prompt, unsigned detail, Fault *f) {
+static Status trace_with(Trace *trace, const Loaded *l, const int32_t *tokens, size_t count, const char *prompt, unsigned detail,
+                         const uint64_t *noise_seed, Fault *f) {
     const Model *m = &l->model;
     const ModelConfig *c = &m->config;
     *trace = (Trace){0};
     if (model_check_tokens(m, tokens, count, f) != STATUS_OK) return STATUS_FAIL;
-    const TraceShape shape = {count, c->layers, c->model_dim, c->moe.expert_dim, c->is_moe, &c->moe, detail};
+    const TraceShape shape = {count, c->layers, c->model_dim, c->moe.expert_dim, c->is_moe, &c->moe, detail, noise_seed != NULL};
     if (trace_init(trace, &shape, f) != STATUS_OK) return STATUS_FAIL;
     snprintf(trace->model, sizeof trace->model, "%s", m->name);
     snprintf(trace->prompt, sizeof trace->prompt, "%s", prompt != NULL ? prompt : "");
+    trace->seed = noise_seed != NULL ? *noise_seed : 0;
     Status status = set_tokens(trace, l, tokens, count, f);
-    if (status == STATUS_OK) status = run(trace, m, tokens, count, f);
+    if (status == STATUS_OK) status = run(trace, m, tokens, count, noise_seed, f);
     if (status != STATUS_OK) {
         trace_free(trace);
         return status;
@@ -168,4 +171,14 @@ Status model_trace(Trace *trace, const Loaded *l, const int32_t *tokens, size_t 
     count_flops(trace, c);
     count_bytes(trace, l);
     return STATUS_OK;
+}
+
+Status model_trace(Trace *trace, const Loaded *l, const int32_t *tokens, size_t count, const char *prompt, unsigned detail, Fault *f) {
+    return trace_with(trace, l, tokens, count, prompt, detail, NULL, f);
+}
+
+Status model_trace_noisy(Trace *trace, const Loaded *l, const int32_t *tokens, size_t count, const char *prompt, unsigned detail, uint64_t noise_seed,
+                         Fault *f) {
+    if (l->model.config.moe.rule->needs_noise) return trace_with(trace, l, tokens, count, prompt, detail, &noise_seed, f);
+    return fault(f, STATUS_FAIL, "noise is drawn by noisy-topk alone, and this model's rule is %s", l->model.config.moe.rule->name);
 }

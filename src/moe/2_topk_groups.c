@@ -22,7 +22,7 @@ static const real sum_floor = (real)1e-20; /* where every chosen s rounds to 0, 
 
 static bool worth_threads(const Selection *s) { return s->tokens * s->experts >= PARALLEL_MIN_ITEMS; }
 
-static real sigmoid(real x) { return 1 / (1 + REALF(exp)(-x)); }
+real sigmoid_score(real logit) { return 1 / (1 + REALF(exp)(-logit)); }
 
 /* The sum of the two best of a group's scores (count); of a group of one, that one. */
 static real group_score(const real *scores, size_t count) {
@@ -50,10 +50,10 @@ void sigmoid_bias_forward(Selection *s) {
         const real *logits = s->logits + t * E;
         real *scores = s->scores + t * E, *weights = s->weights + t * K, sum = 0;
         int32_t *ids = s->ids + t * K;
-        for (size_t e = 0; e < E; e++) scores[e] = sigmoid(logits[e]) + s->bias[e];
+        for (size_t e = 0; e < E; e++) scores[e] = sigmoid_score(logits[e]) + s->bias[e];
         if (G > 1) keep_best_groups(scores, s->group_scores + t * G, s->group_ids + t * G, s);
         topk_select(ids, scores, E, K);
-        for (size_t k = 0; k < K; k++) sum += weights[k] = sigmoid(logits[ids[k]]); /* again: in s + b, s has lost bits */
+        for (size_t k = 0; k < K; k++) sum += weights[k] = sigmoid_score(logits[ids[k]]); /* again: in s + b, s has lost bits */
         for (size_t k = 0; k < K; k++) weights[k] = weights[k] / (sum + sum_floor) * (real)s->routed_scale;
     }
 }
@@ -68,10 +68,10 @@ void sigmoid_bias_backward(real *d_logits, real *d_noise_logits, const real *d_w
         const real *logits = s->logits + t * E, *w = s->weights + t * K, *d_w = d_weights + t * K;
         const int32_t *ids = s->ids + t * K;
         real *d_l = d_logits + t * E, sum = 0, mean = 0;
-        for (size_t k = 0; k < K; k++) sum += sigmoid(logits[ids[k]]);
+        for (size_t k = 0; k < K; k++) sum += sigmoid_score(logits[ids[k]]);
         for (size_t k = 0; k < K; k++) mean += w[k] * d_w[k];
         for (size_t k = 0; k < K; k++) {
-            const real own = sigmoid(logits[ids[k]]);
+            const real own = sigmoid_score(logits[ids[k]]);
             d_l[ids[k]] += (scale * d_w[k] - mean) / (sum + sum_floor) * own * (1 - own);
         }
     }

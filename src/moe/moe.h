@@ -147,6 +147,7 @@ const RoutingRule *routing_rule_find(const char *name); /* NULL when there is no
 /* The functions of the rows that have a file of their own. */
 void sigmoid_bias_forward(Selection *s);
 void sigmoid_bias_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
+real sigmoid_score(real logit); /* σ(l): what sigmoid-bias ranks with its bias and weighs without */
 void hash_forward(Selection *s);
 void hash_backward(real *d_logits, real *d_noise_logits, const real *d_weights, const Selection *s);
 void expert_choice_forward(Selection *s); /* its backward is that of softmax-topk */

@@ -13,6 +13,7 @@ typedef struct {
     TraceFieldShape shape;
     unsigned detail; /* asked for by which detail; TRACE_ROUTING: always */
     bool moe_only; /* a dense layer has none */
+    unsigned extra; /* only where TraceLayer.extras has it; 0: always */
 } TraceField;
 extern const TraceField trace_fields[];
 extern const size_t trace_field_count;
@@ -24,5 +25,6 @@ void **trace_field_at(const TraceField *field, TraceLayer *layer);
 /* Arrays of all layers for t->tokens_max tokens; the sizes in t and each layer's experts and top_k are set. */
 Status trace_alloc_layers(Trace *t, Fault *f);
 Status trace_alloc_tokens(Trace *t, Fault *f);
+Status trace_alloc_bias(TraceLayer *layer, Fault *f);
 
 #endif

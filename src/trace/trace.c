@@ -10,29 +10,34 @@
 
 #define FIELD(member) offsetof(TraceLayer, member)
 const TraceField trace_fields[] = {
-    {"ffn_moe_logits", FIELD(logits), TRACE_FLOAT, TRACE_T_E, TRACE_ROUTING, true},
-    {"ffn_moe_probs", FIELD(probs), TRACE_FLOAT, TRACE_T_E, TRACE_ROUTING, true},
-    {"ffn_moe_argsort", FIELD(argsort), TRACE_INT, TRACE_T_E, TRACE_ROUTING, true},
-    {"ffn_moe_topk", FIELD(topk), TRACE_INT, TRACE_T_K, TRACE_ROUTING, true},
-    {"ffn_moe_weights", FIELD(weights), TRACE_FLOAT, TRACE_T_K, TRACE_ROUTING, true},
-    {"ffn_moe_weights_norm", FIELD(weights_norm), TRACE_FLOAT, TRACE_T_K, TRACE_ROUTING, true},
-    {"ffn_moe_dropped", FIELD(dropped), TRACE_INT, TRACE_T_K, TRACE_ROUTING, true},
-    {"ffn_moe_weighted_length", FIELD(part_norm), TRACE_FLOAT, TRACE_T_K, TRACE_ROUTING, true},
-    {"ffn_out_length", FIELD(out_norm), TRACE_FLOAT, TRACE_T, TRACE_ROUTING, false},
-    {"ffn_inp_length", FIELD(residual_norm), TRACE_FLOAT, TRACE_T, TRACE_ROUTING, false},
-    {"ffn_inp", FIELD(ffn_inp), TRACE_FLOAT, TRACE_T_D, TRACE_VECTORS, false},
-    {"ffn_norm", FIELD(ffn_norm), TRACE_FLOAT, TRACE_T_D, TRACE_VECTORS, false},
-    {"ffn_moe_out", FIELD(ffn_moe_out), TRACE_FLOAT, TRACE_T_D, TRACE_VECTORS, false},
-    {"l_out", FIELD(l_out), TRACE_FLOAT, TRACE_T_D, TRACE_VECTORS, false},
-    {"ffn_moe_up", FIELD(up), TRACE_FLOAT, TRACE_T_K_F, TRACE_LARGE, true},
-    {"ffn_moe_gate", FIELD(gate), TRACE_FLOAT, TRACE_T_K_F, TRACE_LARGE, true},
-    {"ffn_moe_down", FIELD(down), TRACE_FLOAT, TRACE_T_K_D, TRACE_LARGE, true},
-    {"ffn_moe_weighted", FIELD(weighted), TRACE_FLOAT, TRACE_T_K_D, TRACE_LARGE, true},
+    {"ffn_moe_logits", FIELD(logits), TRACE_FLOAT, TRACE_T_E, TRACE_ROUTING, true, 0},
+    {"ffn_moe_probs", FIELD(probs), TRACE_FLOAT, TRACE_T_E, TRACE_ROUTING, true, 0},
+    {"ffn_moe_argsort", FIELD(argsort), TRACE_INT, TRACE_T_E, TRACE_ROUTING, true, 0},
+    {"ffn_moe_topk", FIELD(topk), TRACE_INT, TRACE_T_K, TRACE_ROUTING, true, 0},
+    {"ffn_moe_weights", FIELD(weights), TRACE_FLOAT, TRACE_T_K, TRACE_ROUTING, true, 0},
+    {"ffn_moe_weights_norm", FIELD(weights_norm), TRACE_FLOAT, TRACE_T_K, TRACE_ROUTING, true, 0},
+    {"ffn_moe_dropped", FIELD(dropped), TRACE_INT, TRACE_T_K, TRACE_ROUTING, true, 0},
+    {"ffn_moe_weighted_length", FIELD(part_norm), TRACE_FLOAT, TRACE_T_K, TRACE_ROUTING, true, 0},
+    {"ffn_moe_noise", FIELD(noise), TRACE_FLOAT, TRACE_T_E, TRACE_ROUTING, true, TRACE_NOISE},
+    {"ffn_moe_scores", FIELD(scores), TRACE_FLOAT, TRACE_T_E, TRACE_ROUTING, true, TRACE_SCORES},
+    {"ffn_moe_masked", FIELD(masked), TRACE_INT, TRACE_T_E, TRACE_ROUTING, true, TRACE_MASK},
+    {"ffn_moe_mix", FIELD(mix), TRACE_FLOAT, TRACE_T_E, TRACE_ROUTING, true, TRACE_MIX},
+    {"ffn_out_length", FIELD(out_norm), TRACE_FLOAT, TRACE_T, TRACE_ROUTING, false, 0},
+    {"ffn_inp_length", FIELD(residual_norm), TRACE_FLOAT, TRACE_T, TRACE_ROUTING, false, 0},
+    {"ffn_inp", FIELD(ffn_inp), TRACE_FLOAT, TRACE_T_D, TRACE_VECTORS, false, 0},
+    {"ffn_norm", FIELD(ffn_norm), TRACE_FLOAT, TRACE_T_D, TRACE_VECTORS, false, 0},
+    {"ffn_moe_out", FIELD(ffn_moe_out), TRACE_FLOAT, TRACE_T_D, TRACE_VECTORS, false, 0},
+    {"l_out", FIELD(l_out), TRACE_FLOAT, TRACE_T_D, TRACE_VECTORS, false, 0},
+    {"ffn_moe_up", FIELD(up), TRACE_FLOAT, TRACE_T_K_F, TRACE_LARGE, true, 0},
+    {"ffn_moe_gate", FIELD(gate), TRACE_FLOAT, TRACE_T_K_F, TRACE_LARGE, true, 0},
+    {"ffn_moe_down", FIELD(down), TRACE_FLOAT, TRACE_T_K_D, TRACE_LARGE, true, 0},
+    {"ffn_moe_weighted", FIELD(weighted), TRACE_FLOAT, TRACE_T_K_D, TRACE_LARGE, true, 0},
 };
 const size_t trace_field_count = sizeof trace_fields / sizeof trace_fields[0];
 
 bool trace_field_present(const TraceField *field, const TraceLayer *layer, unsigned detail) {
-    return (field->detail == TRACE_ROUTING || (detail & field->detail) != 0) && (layer->experts > 0 || !field->moe_only);
+    const bool asked = field->detail == TRACE_ROUTING || (detail & field->detail) != 0;
+    return asked && (layer->experts > 0 || !field->moe_only) && (field->extra == 0 || (layer->extras & field->extra) != 0);
 }
 
 size_t trace_field_row(const TraceField *field, const Trace *t, const TraceLayer *layer, size_t sizes[2], size_t *width) {
@@ -98,6 +103,18 @@ Status trace_alloc_tokens(Trace *t, Fault *f) {
     return fault(f, STATUS_FAIL, "out of memory for a trace of %zu tokens", t->tokens_max);
 }
 
+/* What the rule leaves behind besides scores and choices. */
+static unsigned extras_of(const MoeConfig *moe, bool noise) {
+    const unsigned noisy = moe->rule->needs_noise && noise ? TRACE_NOISE : 0, biased = moe->rule->needs_bias ? TRACE_SCORES : 0;
+    return noisy | biased | (biased != 0 && moe->groups > 1 ? TRACE_MASK : 0) | (moe->rule->mixes ? TRACE_MIX : 0);
+}
+
+/* The bias of a layer, once and for all of its tokens. */
+Status trace_alloc_bias(TraceLayer *layer, Fault *f) {
+    layer->bias = calloc(layer->experts, sizeof *layer->bias);
+    return layer->bias != NULL ? STATUS_OK : fault(f, STATUS_FAIL, "out of memory for a trace of %zu experts", layer->experts);
+}
+
 Status trace_init(Trace *t, const TraceShape *shape, Fault *f) {
     *t = (Trace){.source = "real", .tokens_max = shape->tokens_max, .model_dim = shape->model_dim, .detail = shape->detail | TRACE_ROUTING};
     t->layer = calloc(shape->layers + 1, sizeof *t->layer);
@@ -107,13 +124,21 @@ Status trace_init(Trace *t, const TraceShape *shape, Fault *f) {
         if (!shape->is_moe[l]) continue;
         t->layer[l].experts = t->experts = shape->moe->experts;
         t->layer[l].top_k = t->top_k = t->experts_used = shape->moe->top_k;
+        t->layer[l].extras = extras_of(shape->moe, shape->noise);
         t->expert_dim = shape->expert_dim;
         t->shared_experts = shape->moe->shared_experts;
         t->capacity_factor = shape->moe->capacity_factor;
+        t->groups = shape->moe->groups > 1 ? shape->moe->groups : 0;
+        t->groups_used = shape->moe->groups > 1 ? shape->moe->groups_used : 0;
+        t->routed_scale = shape->moe->rule->needs_bias ? shape->moe->routed_scale : 0;
+        t->take_factor = shape->moe->rule->experts_choose ? shape->moe->take_factor : 0;
         snprintf(t->rule, sizeof t->rule, "%s", shape->moe->rule->name);
     }
     Status status = trace_alloc_tokens(t, f);
     if (status == STATUS_OK) status = trace_alloc_layers(t, f);
+    for (size_t l = 0; l < t->layers && status == STATUS_OK; l++) {
+        if ((t->layer[l].extras & TRACE_SCORES) != 0) status = trace_alloc_bias(&t->layer[l], f);
+    }
     if (status != STATUS_OK) trace_free(t);
     return status;
 }
@@ -123,6 +148,7 @@ void trace_free(Trace *t) {
         for (size_t i = 0; i < trace_field_count; i++) free(*trace_field_at(&trace_fields[i], &t->layer[l]));
         free(t->layer[l].load);
         free(t->layer[l].served);
+        free(t->layer[l].bias);
     }
     for (size_t i = 0; i < t->tokens_max && t->token_text != NULL; i++) free(t->token_text[i]);
     free(t->layer);
@@ -178,8 +204,21 @@ static void record_choice(TraceLayer *layer, const MoeActs *a, size_t token, siz
         copy_scaled(layer->gate == NULL ? NULL : layer->gate + place * expert_dim, a->hidden_gate + s * expert_dim, expert_dim, 1);
 }
 
-static void record_routing(const Trace *t, TraceLayer *layer, size_t at, size_t count, const MoeActs *a) {
+/* What one rule alone has; NULL arrays are those of the others. Rows [at, at + count). */
+static void record_extras(TraceLayer *layer, size_t at, size_t count, const MoeActs *a, const real *bias) {
+    const size_t experts = layer->experts, first = at * experts;
+    for (size_t i = 0; i < count * experts; i++) {
+        if (layer->noise != NULL) layer->noise[first + i] = (float)(a->scores[i] - a->logits[i]);
+        if (layer->scores != NULL) layer->scores[first + i] = (float)sigmoid_score(a->logits[i]);
+        if (layer->masked != NULL) layer->masked[first + i] = isinf(a->scores[i]) != 0;
+        if (layer->mix != NULL) layer->mix[first + i] = (float)a->plan.mix[i];
+    }
+    copy_scaled(layer->bias, bias, experts, 1);
+}
+
+static void record_routing(const Trace *t, TraceLayer *layer, size_t at, size_t count, const MoeActs *a, const real *bias) {
     const size_t experts = layer->experts;
+    record_extras(layer, at, count, a, bias);
     copy_scaled(layer->logits + at * experts, a->logits, count * experts, 1);
     copy_scaled(layer->probs + at * experts, a->probs, count * experts, 1);
     for (size_t row = 0; row < count; row++) {
@@ -208,7 +247,7 @@ void trace_record(Trace *t, size_t layer_index, size_t at, size_t count, const T
         copy_scaled(layer->ffn_moe_out + at * d, r->ffn_out, count * d, 1);
         copy_scaled(layer->l_out + at * d, r->l_out, count * d, 1);
     }
-    if (r->moe != NULL) record_routing(t, layer, at, count, r->moe);
+    if (r->moe != NULL) record_routing(t, layer, at, count, r->moe, r->bias);
 }
 
 void trace_count_load(int64_t *load, const Trace *t, size_t layer_index) {

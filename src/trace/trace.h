@@ -12,6 +12,9 @@
 
 enum { TRACE_ROUTING = 1, TRACE_VECTORS = 2, TRACE_LARGE = 4 }; /* detail: ids and probabilities; + (T,D) vectors; + up, gate, down, weighted */
 
+/* What some rules alone have; a trace of any other rule, and one saved before they were recorded, has none of it. */
+enum { TRACE_NOISE = 1, TRACE_SCORES = 2, TRACE_MASK = 4, TRACE_MIX = 8 };
+
 /* One layer. A dense layer has experts = 0 and only the vectors. Pointers are NULL where the detail was not asked for. */
 typedef struct {
     size_t experts, top_k;    /* E, K */
@@ -26,6 +29,12 @@ typedef struct {
     float *out_norm;          /* (T) length of ffn_moe_out: what the layer adds */
     float *residual_norm;     /* (T) length of ffn_inp: what it is added to */
     float *part_norm;         /* (T,K) length of each weighted expert output */
+    unsigned extras;          /* which of the next four it has */
+    float *noise;             /* (T,E) ffn_moe_noise: added to the logit before ranking; noisy-topk where noise was drawn */
+    float *scores;            /* (T,E) ffn_moe_scores: σ(logit) of sigmoid-bias: ranked after adding the bias, weighed without it */
+    int32_t *masked;          /* (T,E) ffn_moe_masked: 1 where the expert's group was passed over */
+    float *mix;               /* (T,E) ffn_moe_mix: soft: share of the token in what the expert reads; a column sums to 1 */
+    float *bias;              /* (E) of sigmoid-bias: added to the scores for the selection alone; NULL without one */
     /* TRACE_VECTORS, (T,D) */
     float *ffn_inp, *ffn_norm, *ffn_moe_out, *l_out;
     /* TRACE_LARGE, by token and choice: (T,K,F), (T,K,F), (T,K,D), (T,K,D); zeros where dropped */
@@ -41,6 +50,8 @@ typedef struct {
     size_t tokens, tokens_max, layers, model_dim, expert_dim;
     size_t experts, top_k, shared_experts;               /* of the MoE layers */
     double capacity_factor;
+    size_t groups, groups_used;                          /* sigmoid-bias: groups of experts, and how many a token looks into; 0: none */
+    double routed_scale, take_factor;                    /* sigmoid-bias: what weights sum to; expert-choice: experts that a token meets on average */
     unsigned detail;
     /* tokens */
     int32_t *token_ids;                                  /* (tokens) */
@@ -52,11 +63,15 @@ typedef struct {
     double weight_bytes_touched, weight_bytes_resident;  /* union over the tokens; all, as stored in the file */
 } Trace;
 
-typedef struct { size_t tokens_max, layers, model_dim, expert_dim; const unsigned char *is_moe; const MoeConfig *moe; unsigned detail; } TraceShape;
+typedef struct { size_t tokens_max, layers, model_dim, expert_dim; const unsigned char *is_moe; const MoeConfig *moe; unsigned detail; bool noise; } TraceShape; /* noise: it is drawn, as in training */
 Status trace_init(Trace *t, const TraceShape *shape, Fault *f);
 void trace_free(Trace *t);
 /* Called by model_forward with each layer's results for rows [at, at+count): copies, adds to load and served. */
-typedef struct { const MoeActs *moe; const real *ffn_inp, *ffn_norm, *ffn_out, *l_out; } TraceRecord; /* (count,D) each; moe NULL: dense */
+typedef struct {
+    const MoeActs *moe;                                  /* NULL: dense */
+    const real *ffn_inp, *ffn_norm, *ffn_out, *l_out;    /* (count,D) each */
+    const real *bias;                                    /* (E) of the router, or NULL */
+} TraceRecord;
 void trace_record(Trace *t, size_t layer, size_t at, size_t count, const TraceRecord *r);
 Status trace_set_token(Trace *t, size_t index, int32_t id, const char *bytes, size_t count, Fault *f);
 

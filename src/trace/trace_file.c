@@ -21,6 +21,8 @@ static const NumberKey size_keys[] = {SIZE(tokens),  SIZE(layers), SIZE(model_di
                                       SIZE(experts), SIZE(top_k),  SIZE(shared_experts), SIZE(experts_used)};
 static const NumberKey float_keys[] = {SIZE(capacity_factor), SIZE(flops), SIZE(flops_dense), SIZE(weight_bytes_touched),
                                        SIZE(weight_bytes_resident)};
+/* Of some rules alone: 0 where the key is missing, as in a trace of any other rule. */
+static const NumberKey rule_size_keys[] = {SIZE(groups), SIZE(groups_used)}, rule_float_keys[] = {SIZE(routed_scale), SIZE(take_factor)};
 enum { SIZE_KEYS = sizeof size_keys / sizeof *size_keys, FLOAT_KEYS = sizeof float_keys / sizeof *float_keys };
 
 static size_t *size_at(Trace *t, size_t slot) { return (size_t *)(void *)((char *)t + slot); }
@@ -46,6 +48,12 @@ static void put_numbers(GgufWriter *w, const Trace *t) {
     gguf_put_u32(w, KEY("detail"), t->detail);
     for (size_t i = 0; i < SIZE_KEYS; i++) gguf_put_u64(w, size_keys[i].key, *size_at(&copy, size_keys[i].slot));
     for (size_t i = 0; i < FLOAT_KEYS; i++) gguf_put_f64(w, float_keys[i].key, *float_at(&copy, float_keys[i].slot));
+    for (size_t i = 0; i < 2; i++) { /* what is 0 goes without saying */
+        const size_t size = *size_at(&copy, rule_size_keys[i].slot);
+        const double number = *float_at(&copy, rule_float_keys[i].slot);
+        if (size != 0) gguf_put_u64(w, rule_size_keys[i].key, size);
+        if (number != 0) gguf_put_f64(w, rule_float_keys[i].key, number);
+    }
 }
 
 static void put_layer(GgufWriter *w, const Trace *t, size_t l) {
@@ -69,6 +77,9 @@ static void put_layer(GgufWriter *w, const Trace *t, size_t l) {
     gguf_put_array(w, name, GGUF_I64, layer->load, layer->experts);
     layer_key(name, sizeof name, "served", l);
     gguf_put_array(w, name, GGUF_I64, layer->served, layer->experts);
+    if (layer->bias == NULL) return;
+    layer_key(name, sizeof name, "bias", l);
+    gguf_put_array(w, name, GGUF_F32, layer->bias, layer->experts);
 }
 
 Status trace_save(const Trace *t, const char *path, Fault *f) {
@@ -116,6 +127,12 @@ static Status get_numbers(Trace *t, const Gguf *g, Fault *f) {
     for (size_t i = 0; i < SIZE_KEYS && status == STATUS_OK; i++) status = gguf_get_size(g, size_keys[i].key, size_at(t, size_keys[i].slot), NULL, f);
     for (size_t i = 0; i < FLOAT_KEYS && status == STATUS_OK; i++)
         status = gguf_get_f64(g, float_keys[i].key, float_at(t, float_keys[i].slot), NULL, f);
+    const size_t no_size = 0;
+    const double no_number = 0;
+    for (size_t i = 0; i < 2 && status == STATUS_OK; i++) {
+        status = gguf_get_size(g, rule_size_keys[i].key, size_at(t, rule_size_keys[i].slot), &no_size, f);
+        if (status == STATUS_OK) status = gguf_get_f64(g, rule_float_keys[i].key, float_at(t, rule_float_keys[i].slot), &no_number, f);
+    }
     if (status != STATUS_OK) return status;
     const GgufValue *seed = gguf_find(g, KEY("seed")); /* all 64 bits are a seed: not through gguf_get_size */
     if (seed == NULL || seed->type != GGUF_U64) return fault(f, STATUS_FAIL, "%s: key " KEY("seed") " is missing or not u64", g->path);
@@ -129,6 +146,17 @@ static Status get_numbers(Trace *t, const Gguf *g, Fault *f) {
     return STATUS_OK;
 }
 
+/* What the rule of this layer recorded besides: its tensors are there or not. */
+static unsigned find_extras(const Gguf *g, size_t l) {
+    unsigned extras = 0;
+    char name[64];
+    for (size_t i = 0; i < trace_field_count; i++) {
+        tensor_name(name, sizeof name, &trace_fields[i], l);
+        if (trace_fields[i].extra != 0 && gguf_tensor(g, name) != NULL) extras |= trace_fields[i].extra;
+    }
+    return extras;
+}
+
 /* Which layers are MoE. t->layers stays 0 until there is memory for them. */
 static Status get_layers(Trace *t, const Gguf *g, Fault *f) {
     const GgufValue *moe_layers;
@@ -137,6 +165,10 @@ static Status get_layers(Trace *t, const Gguf *g, Fault *f) {
     const Status status = gguf_array(g, KEY("moe_layers"), GGUF_U64, &moe_layers, f);
     if (status != STATUS_OK) return status;
     if (moe_layers->count != layers) return fault(f, STATUS_FAIL, "%s: %zu layers, but moe_layers has %zu items", g->path, layers, moe_layers->count);
+    if (t->groups > 0 && (t->experts % t->groups != 0 || t->groups_used == 0 || t->groups_used > t->groups)) {
+        return fault(f, STATUS_FAIL, "%s: %zu experts in %zu groups, %zu looked into: these sizes cannot be", g->path, t->experts, t->groups,
+                     t->groups_used);
+    }
     t->layer = calloc(layers + 1, sizeof *t->layer);
     if (t->layer == NULL) return fault(f, STATUS_FAIL, "%s: out of memory for %zu layers", g->path, layers);
     t->layers = layers;
@@ -148,6 +180,7 @@ static Status get_layers(Trace *t, const Gguf *g, Fault *f) {
         }
         t->layer[l].experts = t->experts;
         t->layer[l].top_k = t->top_k;
+        t->layer[l].extras = find_extras(g, l);
     }
     return STATUS_OK;
 }
@@ -185,6 +218,21 @@ static Status check_loads(const Trace *t, const Gguf *g, size_t l, Fault *f) {
     return STATUS_OK;
 }
 
+/* Nothing, or a finite number an expert. */
+static Status check_bias(const Trace *t, const Gguf *g, size_t l, Fault *f) {
+    char key[64];
+    const GgufValue *array;
+    layer_key(key, sizeof key, "bias", l);
+    if (gguf_find(g, key) == NULL) return STATUS_OK;
+    const Status status = gguf_array(g, key, GGUF_F32, &array, f);
+    if (status != STATUS_OK) return status;
+    if (array->count != t->experts) return fault(f, STATUS_FAIL, "%s: key %s has %zu items, expected %zu", g->path, key, array->count, t->experts);
+    for (size_t e = 0; e < array->count; e++) {
+        if (!isfinite(gguf_item_float(array, e))) return fault(f, STATUS_FAIL, "%s: key %s holds a value that is not finite", g->path, key);
+    }
+    return STATUS_OK;
+}
+
 static Status check_layers(const Trace *t, const Gguf *g, Fault *f) {
     Status status = STATUS_OK;
     const GgufTensor *tensor;
@@ -193,6 +241,7 @@ static Status check_layers(const Trace *t, const Gguf *g, Fault *f) {
             if (trace_field_present(&trace_fields[i], &t->layer[l], t->detail)) status = check_tensor(t, g, &trace_fields[i], l, &tensor, f);
         }
         if (status == STATUS_OK && t->layer[l].experts > 0) status = check_loads(t, g, l, f);
+        if (status == STATUS_OK && t->layer[l].experts > 0) status = check_bias(t, g, l, f);
     }
     return status;
 }
@@ -200,7 +249,8 @@ static Status check_layers(const Trace *t, const Gguf *g, Fault *f) {
 /* The values, after the sizes: an id must be an expert, a flag 0 or 1, a number finite. */
 static Status check_values(const TraceField *field, const TraceLayer *layer, const GgufTensor *tensor, const char *path, Fault *f) {
     const int32_t least = field->slot == offsetof(TraceLayer, topk) ? -1 : 0;
-    const int32_t most = field->slot == offsetof(TraceLayer, dropped) ? 1 : (int32_t)layer->experts - 1;
+    const bool flag = field->slot == offsetof(TraceLayer, dropped) || field->slot == offsetof(TraceLayer, masked);
+    const int32_t most = flag ? 1 : (int32_t)layer->experts - 1;
     for (size_t i = 0; i < tensor->count; i++) {
         if (field->kind == TRACE_INT) {
             int32_t value;
@@ -240,6 +290,15 @@ static Status read_loads(Trace *t, const Gguf *g, size_t l, Fault *f) {
     return STATUS_OK;
 }
 
+static Status read_bias(TraceLayer *layer, const Gguf *g, size_t l, Fault *f) {
+    char key[64];
+    layer_key(key, sizeof key, "bias", l);
+    const GgufValue *bias = gguf_find(g, key);
+    const Status status = bias == NULL ? STATUS_OK : trace_alloc_bias(layer, f);
+    for (size_t e = 0; status == STATUS_OK && bias != NULL && e < layer->experts; e++) layer->bias[e] = (float)gguf_item_float(bias, e);
+    return status;
+}
+
 static Status read_layers(Trace *t, const Gguf *g, Fault *f) {
     Status status = trace_alloc_layers(t, f);
     for (size_t l = 0; l < t->layers && status == STATUS_OK; l++) {
@@ -252,6 +311,7 @@ static Status read_layers(Trace *t, const Gguf *g, Fault *f) {
             if (status == STATUS_OK) memcpy(*trace_field_at(&trace_fields[i], layer), tensor->data, tensor->bytes);
         }
         if (status == STATUS_OK && layer->experts > 0) status = read_loads(t, g, l, f);
+        if (status == STATUS_OK && layer->experts > 0) status = read_bias(layer, g, l, f);
     }
     return status;
 }
