@@ -9,6 +9,7 @@
 
 #include "tests/scene_checks.h"
 #include "viz/input.h"
+#include "viz/scene_parts.h"
 #include "viz/tour.h"
 
 static const SceneSize eight = {8, 2, 18, 4, 0, 0}, limited = {8, 2, 9, 4, 0, 1.0}, many = {128, 8, 60, 12, 0, 1.25}, deep = {256, 8, 40, 61, 4, 1.5},
@@ -144,7 +145,7 @@ static void check_numbers(Picture *p) {
     go_to(p, &tours[0], 2);
     size_t best = 0;
     for (size_t e = 0; e < E; e++) best = layer->probs[token * E + e] > layer->probs[token * E + best] ? e : best;
-    expect_said(p, 2, "E%zu gets the most, %.2f", best, layer->probs[token * E + best]);
+    expect_said(p, 2, "E%zu leads with %.2f", best, layer->probs[token * E + best]);
     go_to(p, &tours[0], 3);
     expect_said(p, 3, "E%d", layer->topk[token * K]);
     expect_said(p, 3, "The other %zu experts", E - K);
@@ -162,7 +163,11 @@ static void check_numbers(Picture *p) {
         }
         for (size_t e = 0; e < t->layer[i].experts; e++) touched += used[e], all++;
     }
-    expect_said(p, 7, "%zu of %zu", touched, all);
+    char all_words[32];
+    word_count(all_words, sizeof all_words, (int64_t)all);
+    char touched_words[32];
+    word_count(touched_words, sizeof touched_words, (int64_t)touched);
+    expect_said(p, 7, "used %s of the %s", touched_words, all_words);
 }
 
 static void test_the_numbers_are_the_traces(void **state) {

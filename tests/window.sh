@@ -118,6 +118,24 @@ scene_tour2
 state '--tour 4 opens the tour of lesson 04, and behind its last step it is over' 'layer=2 beat=[67] '
 if grep -q 'tour=' state; then echo "not ok a tour ends: $(cat state)"; else echo 'ok a tour ends'; fi
 
+# a script drives the window as it drives no window: the same picture, the same film, and it closes
+if command -v ffmpeg >/dev/null 2>&1; then film='record start in.gif'; else film=; fi
+printf '%s\n' tour 'key Enter' 'wait 900' 'click tour next' 'wait 500' "$film" 'wait 400' 'shot in.png' quit >script.txt
+timeout 120 "$viz" --simulate 4x8x2x12 --script script.txt --window --print-state >state 2>errors
+code=$?
+sed 's/in\./out./' script.txt >again.txt
+"$viz" --simulate 4x8x2x12 --script again.txt --print-state >out.state 2>>errors
+if [ $code -eq 0 ] && cmp -s in.png out.png && cmp -s state out.state; then echo 'ok a script in the window ends as one without it'; else
+    echo "not ok a script in the window ends as one without it: exit code $code, $(cat state out.state errors)"
+fi
+[ -z "$film" ] || if cmp -s in.gif out.gif; then echo 'ok a script films the same in the window'; else echo "not ok a script films the same in the window: $(ls -l) $(cat errors)"; fi
+printf 'wait 100\nclick wombat\n' >script.txt
+timeout 120 "$viz" --simulate 4x8x2x12 --script script.txt --window >/dev/null 2>errors
+code=$?
+if [ $code -eq 1 ] && grep -q '^moe-viz: script.txt:2: click: ' errors; then echo 'ok a wrong line closes the window and is said'; else
+    echo "not ok a wrong line closes the window and is said: exit code $code, $(cat errors)"
+fi
+
 # the mouse: the timeline's middle is the run's middle; a click on a chip follows that token
 scene6() {
     start --simulate 4x8x2x12 --paused

@@ -6,9 +6,10 @@
 #include "cli/cli.h"
 #include "viz/bench.h"
 #include "viz/duel.h"
+#include "viz/headless.h"
 #include "viz/paint.h"
 #include "viz/record.h"
-#include "viz/scene.h"
+#include "viz/scene_compare.h"
 #include "viz/source.h"
 #include "viz/still.h"
 #include "viz/tour.h"
@@ -23,7 +24,8 @@ typedef struct {
     const char *dense[DUEL_LANES]; /* what it is raced against */
     bool no_measure;
     const char *shot, *record, *fallback; /* ends */
-    bool dump_scene, print_state;
+    const char *script_path; /* a file that drives the view */
+    bool dump_scene, print_state, in_window;
     size_t bench_frames;
     const char *size, *at, *state, *view, *tour; /* how it looks */
     double scale, speed;
@@ -56,6 +58,9 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--no-measure", OPT_FLAG, &o->no_measure, 0, 0, NULL, "", "Compare counts and does not measure: the same picture every time"},
         {"--shot", OPT_TEXT, &o->shot, 0, 0, NULL, "FILE", "no window: a picture, .png, .svg or .pdf"},
         {"--record", OPT_TEXT, &o->record, 0, 0, NULL, "FILE", "no window: a film, .mp4 or .gif (needs ffmpeg); - for raw BGRA frames"},
+        {"--script", OPT_TEXT, &o->script_path, 0, 0, NULL, "FILE",
+         "no window: do what FILE says, a command a line; --shot and --dump-scene show its end, --record films it; - reads standard input"},
+        {"--window", OPT_FLAG, &o->in_window, 0, 0, NULL, "", "run the script in a window"},
         {"--dump-scene", OPT_FLAG, &o->dump_scene, 0, 0, NULL, "", "no window: what is on the screen, as text"},
         {"--fallback", OPT_TEXT, &o->fallback, 0, 0, NULL, "NAME", "where no window opens, write NAME.png and, with ffmpeg, NAME.mp4 instead"},
         {"--view", OPT_TEXT, &o->view, 0, 0, NULL, "NAME", "route, stack or compare"},
@@ -69,7 +74,8 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--reduced-motion", OPT_FLAG, &o->reduced_motion, 0, 0, NULL, "", "highlights instead of travel"},
         {"--no-narration", OPT_FLAG, &o->no_narration, 0, 0, NULL, "", "without the sentence that says what is shown"},
         {"--print-state", OPT_FLAG, &o->print_state, 0, 0, NULL, "", "print the view as a line when the window closes"},
-        {"--bench-frames", OPT_SIZE, &o->bench_frames, 0, 100000, NULL, "N", "time N frames of each view at its largest, and the opening of a large trace"},
+        {"--bench-frames", OPT_SIZE, &o->bench_frames, 0, 100000, NULL, "N",
+         "time N frames of each view at its largest, and the opening of a large trace"},
         {NULL, OPT_FLAG, NULL, 0, 0, NULL, NULL, NULL},
     };
     return options_parse(&viz_command, table, argc, argv, NULL, NULL, done, f);
@@ -265,7 +271,14 @@ static Status run_fallback(const Settings *o, Source **source, Trace **trace, Tr
     return status;
 }
 
-static Status run_window(const Settings *o, Source **source, Trace **trace, Trace **versus, View *v, int width_px, int height_px, Fault *f) {
+static void print_state(const View *v, const Trace *t) {
+    char line[1024];
+    view_to_line(line, sizeof line, v, t);
+    printf("%s\n", line);
+}
+
+static Status run_window(const Settings *o, Script *script, Source **source, Trace **trace, Trace **versus, View *v, int width_px, int height_px,
+                         Fault *f) {
     Fault why = {{0}};
     if (!window_possible(&why)) {
         if (o->fallback == NULL) {
@@ -275,22 +288,38 @@ static Status run_window(const Settings *o, Source **source, Trace **trace, Trac
         fprintf(stderr, "moe-viz: no window: no display was found; writing %s.png and a film instead\n", o->fallback);
         return run_fallback(o, source, trace, versus, v, width_px, height_px, f);
     }
-    const bool placed = o->at != NULL || o->state != NULL || o->tour != NULL || has_versus(o);
+    const bool placed = o->at != NULL || o->state != NULL || script != NULL || o->tour != NULL || has_versus(o);
     Status status = begin(source, trace, o, placed, f);
     if (status == STATUS_OK) status = begin_versus(versus, *source, o, f);
     if (status == STATUS_OK && (placed || (*trace)->tokens > 0)) status = set_view(v, o, *trace, *versus, f);
     if (status == STATUS_OK && o->view != NULL) status = set_page(v, o->view, f);
-    if (status == STATUS_OK && (*trace)->tokens > 0 && o->at == NULL && o->state == NULL && v->tour == NULL) v->playing = !o->paused;
+    if (status == STATUS_OK && (*trace)->tokens > 0 && o->at == NULL && o->state == NULL && v->tour == NULL)
+        v->playing = !o->paused && script == NULL; /* a script's clock is its own */
     Dueller *dueller = NULL;
     if (status == STATUS_OK) status = begin_duel(&dueller, o, f);
-    Window window = {*source, trace, versus, v, dueller, width_px, height_px, !o->paused};
+    Window window = {*source, trace, versus, v, dueller, width_px, height_px, !o->paused && script == NULL, script};
     if (status == STATUS_OK) status = window_run(&window, f);
     duel_close(dueller);
-    if (status == STATUS_OK && o->print_state) {
-        char line[1024];
-        view_to_line(line, sizeof line, v, *trace);
-        printf("%s\n", line);
-    }
+    if (status == STATUS_OK && o->print_state) print_state(v, *trace);
+    return status;
+}
+
+/* What the Compare view shows, once it is looked at, for another text again. */
+static Status complete_page(const void *context, View *v, const Trace *t, Fault *f) {
+    static Duel duel;
+    if (v->page == PAGE_COMPARE && v->duel != NULL && (v->measure || compare_duel(t, v) == NULL)) v->duel = NULL;
+    v->measure = false;
+    return finish_duel(&duel, context, t, v, f);
+}
+
+/* A script without a window; what it ends at is what --shot, --dump-scene and --print-state show. */
+static Status run_script(const Settings *o, Script *script, Source *source, Trace **trace, Trace **versus, View *v, int width_px, int height_px,
+                         Fault *f) {
+    const Headless headless = {source, trace, versus, v, width_px, height_px, o->record, o, complete_page};
+    Status status = headless_run(&headless, script, f);
+    if (status == STATUS_OK && (o->shot != NULL || o->dump_scene))
+        status = still_run(o->shot, o->dump_scene ? stdout : NULL, *trace, v, width_px, height_px, f);
+    if (status == STATUS_OK && o->print_state) print_state(v, *trace);
     return status;
 }
 
@@ -305,14 +334,21 @@ static Status run(const Settings *o, Fault *f) {
     Trace *trace = calloc(1, sizeof *trace), *versus = NULL;
     if (trace == NULL) return fault(f, STATUS_FAIL, "out of memory");
     View view = make_view(o);
-    if (o->shot == NULL && o->record == NULL && !o->dump_scene) {
-        status = run_window(o, &source, &trace, &versus, &view, width_px, height_px, f);
-    } else {
+    Script *script = NULL;
+    if (o->script_path != NULL) status = script_read(&script, o->script_path, f);
+    const bool windowed = o->script_path != NULL ? o->in_window : o->shot == NULL && o->record == NULL && !o->dump_scene;
+    if (status == STATUS_OK && windowed) {
+        status = run_window(o, script, &source, &trace, &versus, &view, width_px, height_px, f);
+    } else if (status == STATUS_OK) {
         status = begin(&source, &trace, o, true, f);
         if (status == STATUS_OK) status = begin_versus(&versus, source, o, f);
         if (status == STATUS_OK) status = set_view(&view, o, trace, versus, f);
-        if (status == STATUS_OK) status = run_files(o, o->shot, o->record, trace, &view, width_px, height_px, f);
+        if (status == STATUS_OK && script != NULL)
+            status = run_script(o, script, source, &trace, &versus, &view, width_px, height_px, f);
+        else if (status == STATUS_OK)
+            status = run_files(o, o->shot, o->record, trace, &view, width_px, height_px, f);
     }
+    script_free(script);
     source_close(source);
     drop(versus);
     drop(trace);

@@ -70,7 +70,7 @@ static Status start_ffmpeg(Film *film, Fault *f) {
     return STATUS_OK;
 }
 
-Status film_open(Film **out, const char *path, const Trace *t, const View *v, int width_px, int height_px, Fault *f) {
+Status film_start(Film **out, const char *path, int width_px, int height_px, Fault *f) {
     *out = NULL;
     const bool raw = strcmp(path, "-") == 0;
     if (!raw && !ends_with(path, ".mp4") && !ends_with(path, ".gif")) {
@@ -83,16 +83,8 @@ Status film_open(Film **out, const char *path, const Trace *t, const View *v, in
         free(film), free(pixels);
         return fault(f, STATUS_FAIL, "out of memory for frames of %d×%d", width_px, height_px);
     }
-    *film = (Film){.trace = t, .view = *v, .width_px = width_px, .height_px = height_px, .pixels = pixels, .pipe = raw ? STDOUT_FILENO : -1};
+    *film = (Film){.width_px = width_px, .height_px = height_px, .pixels = pixels, .pipe = raw ? STDOUT_FILENO : -1};
     snprintf(film->path, sizeof film->path, "%s", path);
-    film->view.playing = true;
-    film->view.pointer_x = film->view.pointer_y = -1;
-    film->view.entry = ENTRY_NONE;
-    film->view.help = false;
-    film->view.tour = NULL; /* a film of the timeline; one of a tour is a script's */
-    film->view.notice[0] = '\0';
-    const double length_ms = view_length_ms(&film->view, t) / film->view.speed + FILM_HOLD_MS;
-    film->frames = 1 + (size_t)(length_ms * FILM_FPS / 1000.0);
     draw_init(&film->list, paint_measure());
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error to report, not the end of this program */
     const Status status = raw ? STATUS_OK : start_ffmpeg(film, f);
@@ -101,6 +93,23 @@ Status film_open(Film **out, const char *path, const Trace *t, const View *v, in
         return status;
     }
     *out = film;
+    return STATUS_OK;
+}
+
+Status film_open(Film **out, const char *path, const Trace *t, const View *v, int width_px, int height_px, Fault *f) {
+    const Status status = film_start(out, path, width_px, height_px, f);
+    if (status != STATUS_OK) return status;
+    Film *film = *out;
+    film->trace = t;
+    film->view = *v;
+    film->view.playing = true;
+    film->view.pointer_x = film->view.pointer_y = -1;
+    film->view.entry = ENTRY_NONE;
+    film->view.help = false;
+    film->view.tour = NULL; /* a film of the timeline; one of a tour is a script's */
+    film->view.notice[0] = '\0';
+    const double length_ms = view_length_ms(&film->view, t) / film->view.speed + FILM_HOLD_MS;
+    film->frames = 1 + (size_t)(length_ms * FILM_FPS / 1000.0);
     return STATUS_OK;
 }
 
@@ -115,6 +124,12 @@ static Status write_frame(const Film *film, Fault *f) {
     return STATUS_OK;
 }
 
+Status film_frame(Film *film, const Trace *t, const View *v, Fault *f) {
+    scene_build(&film->list, t, v, film->width_px, film->height_px);
+    const Status status = paint_pixels(film->pixels, film->width_px, film->height_px, film->width_px * 4, &film->list, f);
+    return status == STATUS_OK ? write_frame(film, f) : status;
+}
+
 Status film_next(Film *film, bool *done, double *share, Fault *f) {
     film->view.time_ms = (double)film->frame * 1000.0 / FILM_FPS * film->view.speed;
     const double length_ms = view_length_ms(&film->view, film->trace);
@@ -122,9 +137,7 @@ Status film_next(Film *film, bool *done, double *share, Fault *f) {
         film->view.time_ms = length_ms;
         film->view.playing = false;
     }
-    scene_build(&film->list, film->trace, &film->view, film->width_px, film->height_px);
-    Status status = paint_pixels(film->pixels, film->width_px, film->height_px, film->width_px * 4, &film->list, f);
-    if (status == STATUS_OK) status = write_frame(film, f);
+    const Status status = film_frame(film, film->trace, &film->view, f);
     film->frame++;
     *done = film->frame >= film->frames;
     *share = (double)film->frame / (double)film->frames;

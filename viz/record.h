@@ -10,6 +10,9 @@
 typedef struct Film Film;
 enum { FILM_FPS = 30, FILM_HOLD_MS = 1200 }; /* the last picture stays a moment */
 
+/* Path and size as film_open; then film_frame for each picture of whatever view, FILM_FPS of them a second (a script's record). */
+Status film_start(Film **film, const char *path, int width_px, int height_px, Fault *f);
+Status film_frame(Film *film, const Trace *t, const View *v, Fault *f);
 /* Path: .mp4 or .gif (through ffmpeg, under a temporary name until it is whole), or "-" for raw BGRA frames on standard output.
  * The film runs over the whole timeline of `t` with the looks and the focus token of `v`. Both are borrowed until film_close. */
 Status film_open(Film **film, const char *path, const Trace *t, const View *v, int width_px, int height_px, Fault *f);

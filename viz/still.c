@@ -4,7 +4,9 @@
 #include "viz/paint.h"
 #include "viz/scene.h"
 
+#include <ctype.h>
 #include <string.h>
+#include <unistd.h>
 
 Status still_size(int *width_px, int *height_px, const char *text, Fault *f) {
     int w = 0, h = 0, used = 0;
@@ -14,6 +16,15 @@ Status still_size(int *width_px, int *height_px, const char *text, Fault *f) {
     *width_px = w;
     *height_px = h;
     return STATUS_OK;
+}
+
+void still_free_name(char *path, size_t room, const View *v, const char *ending) {
+    char name[32];
+    snprintf(name, sizeof name, "%s", scene_pages[v->page].name);
+    for (char *c = name; *c != '\0'; c++) *c = (char)tolower((unsigned char)*c);
+    int number = 1;
+    do snprintf(path, room, "%s-%d.%s", name, number++, ending);
+    while (access(path, F_OK) == 0 && number < 10000);
 }
 
 Status still_run(const char *shot_path, FILE *dump, const Trace *t, const View *v, int width_px, int height_px, Fault *f) {

@@ -1,5 +1,5 @@
 /* tour_slots.c: what the slots of a tour's texts say, and which things a step speaks of. Enters: a text with slots in braces, a trace, a view.
- * Leaves: the text with the trace's numbers. How a tour moves is in tour.c. */
+ * Leaves: the text with the trace's numbers. How a tour moves is in tour.c. One line a slot: long, and flat. */
 #include "viz/tour.h"
 
 #include "moe/moe.h"
@@ -61,7 +61,8 @@ static size_t tour_token(const Trace *t) {
     double least = INFINITY;
     for (size_t i = 0; i < t->tokens; i++) {
         const double off = fabs(layer->weights_norm[i * layer->top_k] - wanted);
-        const double cost = off + (letters_of(t, i) < 3 ? 2 : 0) + (dropped_of(layer, i) > 0 ? 4 : 0) + (choices_of(layer, i) == 0 ? 8 : 0);
+        const double cost =
+            off + (i == 0 ? 0.2 : 0) + (letters_of(t, i) < 3 ? 2 : letters_of(t, i) < 4 ? 0.1 : 0) + (dropped_of(layer, i) > 0 ? 4 : 0) + (choices_of(layer, i) == 0 ? 8 : 0);
         if (cost < least) least = cost, best = i;
     }
     return best;
@@ -158,6 +159,41 @@ static void add_left_out(Words *o, const Subject *s) {
         words_add(o, "Under this rule no expert is left out");
 }
 
+/* How scores become weights: most rules divide those of the chosen by their sum, some do not. */
+static void add_weighing(Words *o, const Subject *s) {
+    const size_t K = s->layer->top_k, at = s->token * K;
+    const int32_t *chosen = s->layer->topk + at; /* (K) */
+    const float *p = s->layer->probs + s->token * s->layer->experts; /* (E) */
+    bool scaled = K > 1 && fabs(weight_sum(s) - 1) < 5e-3;
+    for (size_t k = 0; k < K && scaled; k++) {
+        const double ratio = chosen[0] < 0 || chosen[k] < 0 || p[chosen[0]] <= 0 ? 0 : p[chosen[k]] / p[chosen[0]];
+        scaled = fabs(s->layer->weights_norm[at + k] - s->layer->weights_norm[at] * ratio) < 5e-3;
+    }
+    words_add(o, scaled ? "Their scores, scaled to add up to 1, say how much each counts" : "Weights say how much each counts");
+}
+
+/* The share of all FLOPs that is saved is less than that of the experts: attention and output work on every token. */
+static void add_rest_note(Words *o, const Subject *s) {
+    const double of_experts = (double)s->layer->experts / fmax(1, (double)s->layer->top_k),
+                 of_all = s->t->flops > 0 ? s->t->flops_dense / s->t->flops : 1;
+    if (of_all < 0.97 * of_experts) words_add(o, " (the rest of the model works either way)");
+}
+
+static void add_head_chosen(Words *o, const Subject *s) {
+    const size_t k = choices_of(s->layer, s->token);
+    if (k >= s->layer->experts)
+        words_add(o, "All %zu of them work", k);
+    else
+        words_add(o, k == 1 ? "Only the best one works" : "Only the top %zu of %zu work", k, s->layer->experts);
+}
+
+static void add_these_tokens(Words *o, const Subject *s) {
+    if (s->t->tokens == 1)
+        words_add(o, "this one token");
+    else
+        words_add(o, "these %zu tokens", s->t->tokens);
+}
+
 static size_t slots_at_one(const Subject *s) { return capacity_slots(1, s->t->tokens, s->layer->experts, s->layer->top_k); }
 
 /* What the layer's capacity turned away, or in a model without a limit, what a factor of 1 would. */
@@ -224,6 +260,10 @@ SLOT(weighted, add_weighted(o, s))
 SLOT(chosen_shares, add_chosen_shares(o, s))
 SLOT(weight_sum, words_add(o, "%.2f", weight_sum(s)))
 SLOT(left_out, add_left_out(o, s))
+SLOT(weighing, add_weighing(o, s))
+SLOT(rest_note, add_rest_note(o, s))
+SLOT(head_chosen, add_head_chosen(o, s))
+SLOT(these_tokens, add_these_tokens(o, s))
 SLOT(best, words_add(o, "E%zu", extreme(s, true)))
 SLOT(best_share, add_share(o, s->layer->probs[s->token * s->layer->experts + extreme(s, true)]))
 SLOT(best_logit, words_add(o, "%.2f", s->layer->logits[s->token * s->layer->experts + extreme(s, true)]))
@@ -243,8 +283,8 @@ SLOT(who_chooses, add_who_chooses(o, s))
 SLOT(came_in, words_add(o, "%.2f", s->layer->residual_norm[s->token]))
 SLOT(added, words_add(o, "%.2f", s->layer->out_norm[s->token]))
 SLOT(run_share, words_add(o, "%.3g%%", 100.0 * (double)choices_of(s->layer, s->token) / (double)s->layer->experts))
-SLOT(touched, words_add(o, "%lld", (long long)scene_counts(s->t, s->t->layers).touched))
-SLOT(all_experts, words_add(o, "%lld", (long long)scene_counts(s->t, s->t->layers).resident))
+AMOUNT(touched, word_count, scene_counts(s->t, s->t->layers).touched)
+AMOUNT(all_experts, word_count, scene_counts(s->t, s->t->layers).resident)
 AMOUNT(flops, word_flops, s->t->flops)
 AMOUNT(flops_dense, word_flops, s->t->flops_dense)
 AMOUNT(times_less, word_times, s->t->flops > 0 ? s->t->flops_dense / s->t->flops : 1)
@@ -263,7 +303,7 @@ static const struct {
     ROW(least_share),   ROW(least_logit), ROW(busiest),     ROW(busiest_load), ROW(choices_here), ROW(even_load),  ROW(touched_here),
     ROW(expected_here), ROW(capacity),    ROW(aux),         ROW(cv2),          ROW(who_chooses),  ROW(came_in),    ROW(added),
     ROW(run_share),     ROW(touched),     ROW(all_experts), ROW(flops),        ROW(flops_dense),  ROW(times_less), ROW(bytes_touched),
-    ROW(bytes),
+    ROW(bytes),         ROW(weighing),    ROW(rest_note),   ROW(head_chosen),  ROW(these_tokens),
 };
 
 bool tour_fill(char *out, size_t room, const char *text, const Trace *t, const View *v) {

@@ -10,48 +10,48 @@
 
 static const TourStep intro[] = {
     {"Text becomes tokens",
-     "A language model reads text in small pieces, called tokens; this text has {tokens}. We follow one of them, {word}, through layer {layer} of "
-     "{layers}.",
+     "A language model cuts text into small pieces, called tokens, and takes each of them through a stack of {layers} layers. We follow one of "
+     "these {tokens}, {word}, into layer {layer}.",
      ROUTE_FIRST(1),
      {{TAG_TOKEN, LIT_TEXT, 0}},
      true},
     {"Experts instead of one large network",
-     "In an ordinary model each layer has one large network here, and every token runs through all of it. This layer has {experts} smaller ones, "
-     "called experts.",
+     "In an ordinary layer one large network works on every token. Here {experts} smaller ones stand side by side, called experts, and each token "
+     "uses only a few of them.",
      ROUTE_AT(1),
      {{TAG_EXPERT, LIT_ALL, 0}},
      false},
     {"The router scores them",
-     "A router, itself a tiny network, looks at {word} and gives each expert a share; all shares add up to 1. {best} gets the most, {best_share}, "
-     "and {least} the least, {least_share}.",
+     "The router, itself a tiny network, scores how well each expert suits {word}. The scores add up to 1: {best} leads with {best_share}, {least} "
+     "comes last with {least_share}.",
      ROUTE_AT(2),
      {{TAG_PROB, LIT_ALL, 0}},
      false},
-    {"Only the top {k} run",
-     "{word} is sent to {chosen}. {left_out}. Choosing them is all that the router does.",
+    {"{head_chosen}",
+     "The router sends {word} to {chosen}. {left_out}. That is all a router does: it decides which experts work on which token.",
      ROUTE_AT(4),
      {{TAG_PROB, LIT_ALL, 0}, {TAG_EXPERT, LIT_ALL, 0}},
      true},
     {"Their answers are added",
-     "Each chosen expert computes an answer of its own. They are added by weight, {weighted}, and {word} carries the sum on to the next layer.",
+     "Each of them computes an answer of its own. {weighing}: {weighted}. {word} carries this sum on.",
      ROUTE_AT(7),
      {{TAG_EXPERT, LIT_CHOSEN, 0}, {TAG_PART, LIT_ALL, 0}},
      false},
     {"Every layer chooses anew",
-     "Each of these {moe_layers} layers has a router and experts of its own. The white line is the way of {word} from top to bottom; other tokens "
-     "take other ways.",
+     "Each of these {moe_layers} layers has a router and experts of its own. The thick white line leads through the first choices of {word}; other "
+     "tokens take other ways.",
      STACK_LAST,
      {{TAG_HEAT, LIT_ALL, 0}},
      true},
-    {"What this saves: work",
-     "{word} ran {k} of {experts} experts, {run_share} of their work. The whole text took {flops} of computing; with every expert running it "
-     "would be {flops_dense}, {times_less} as much.",
+    {"Saved: work",
+     "In each layer {word} used {k} of {experts} experts, {run_share} of their work. The whole text took {flops} of arithmetic; with every expert "
+     "working it would be {flops_dense}, {times_less} as much{rest_note}.",
      ROUTE_LAST,
      {{TAG_COUNTER, LIT_NUMBER, 0}, {TAG_COUNTER, LIT_NUMBER, 1}},
      false},
-    {"What it does not save: memory",
-     "Every token may choose other experts: these {tokens} together used {touched} of {all_experts}. Nobody knows in advance which, so all {bytes} "
-     "of weights must stay in memory.",
+    {"Not saved: memory",
+     "Each token may need other experts: {these_tokens} used {touched} of the {all_experts} in all layers. So all {bytes} of weights must stay in "
+     "memory. Such a model computes like a small one, but is as big as a large one.",
      ROUTE_LAST,
      {{TAG_COUNTER, LIT_NUMBER, 2}, {TAG_COUNTER, LIT_NUMBER, 3}, {TAG_HEAT, LIT_ALL, 0}},
      false},

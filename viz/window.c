@@ -7,7 +7,6 @@
 #include <SDL.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "viz/events.h"
 #include "viz/paint.h"
@@ -187,22 +186,12 @@ static void look_for_traces(Screen *s) {
 
 /* ---- wishes ---- */
 
-/* The first of route-1.png, route-2.png ... that does not exist yet. */
-static void free_name(char *path, size_t room, const char *page, const char *ending) {
-    char name[32];
-    snprintf(name, sizeof name, "%s", page);
-    for (char *c = name; *c != '\0'; c++) *c = (char)SDL_tolower(*c);
-    int number = 1;
-    do snprintf(path, room, "%s-%d.%s", name, number++, ending);
-    while (access(path, F_OK) == 0 && number < 10000);
-}
-
 static void save_picture(Screen *s) {
     char path[64], line[128];
     Fault f = {{0}};
     int width = 0, height = 0;
     SDL_GetWindowSize(s->window, &width, &height);
-    free_name(path, sizeof path, scene_pages[s->w->view->page].name, "png");
+    still_free_name(path, sizeof path, s->w->view, "png");
     View still = *s->w->view;
     still.notice[0] = '\0'; /* the picture is of the view, not of what was said about the last one */
     const Status status = still_run(path, NULL, *s->w->trace, &still, width, height, &f);
@@ -218,7 +207,7 @@ static void start_or_stop_film(Screen *s) {
         return;
     }
     SDL_GetWindowSize(s->window, &width, &height);
-    free_name(s->film_path, sizeof s->film_path, scene_pages[s->w->view->page].name, "mp4");
+    still_free_name(s->film_path, sizeof s->film_path, s->w->view, "mp4");
     s->film_percent = -1;
     if (film_open(&s->film, s->film_path, *s->w->trace, s->w->view, width, height, &f) != STATUS_OK) view_notice(s->w->view, true, f.text);
 }
@@ -294,6 +283,45 @@ static bool fulfil(Screen *s, Want want) {
     return true;
 }
 
+/* ---- a script ---- */
+
+static bool measuring(const Screen *s) { return s->w->dueller != NULL && duel_working(s->w->dueller); }
+
+static const Trace *script_trace(void *self) { return *((Screen *)self)->w->trace; }
+
+static const DrawList *script_picture(void *self) {
+    Screen *s = self;
+    int width = 0, height = 0;
+    SDL_GetWindowSize(s->window, &width, &height);
+    scene_build(&s->list, *s->w->trace, s->w->view, width, height);
+    return &s->list;
+}
+
+static void script_size(void *self, int *width_px, int *height_px) { SDL_GetWindowSize(((Screen *)self)->window, width_px, height_px); }
+
+static Status script_settle(void *self, bool *busy, Fault *f) { /* a prompt runs or is to run; the Compare view measures or is to */
+    const Screen *s = self;
+    (void)f;
+    const bool compares = s->w->view->page == PAGE_COMPARE && s->w->dueller != NULL && (!s->duel_asked || measuring(s));
+    *busy = compares || s->versus_waits || s->w->view->busy || (s->w->source != NULL && source_state(s->w->source) == SOURCE_RUNNING);
+    return STATUS_OK;
+}
+
+static Status script_fulfil(void *self, Want want, Fault *f) {
+    (void)f; /* what goes wrong is a notice in the window, as for a key pressed by hand */
+    fulfil(self, want);
+    return STATUS_OK;
+}
+
+static bool scripted(const Screen *s) { return s->w->script != NULL && !script_done(s->w->script); }
+
+/* One frame of the script, which moves time by itself. */
+static Status continue_script(Screen *s, Fault *f) {
+    const ScriptHost host = {s, script_trace, script_picture, script_size, script_settle, script_fulfil};
+    s->stale = true;
+    return script_frame(s->w->script, s->w->view, &host, f);
+}
+
 /* ---- the loop ---- */
 
 /* Handles what has happened; waits up to wait_ms for something when nothing has. */
@@ -308,17 +336,16 @@ static bool handle_events(Screen *s, int wait_ms) {
     return true;
 }
 
-static bool measuring(const Screen *s) { return s->w->dueller != NULL && duel_working(s->w->dueller); }
-
 static Status loop(Screen *s, Fault *f) {
     Status status = STATUS_OK;
     double last_s = time_now_s();
     bool moving = true;
-    while (status == STATUS_OK) {
+    while (status == STATUS_OK && !(s->w->script != NULL && script_quit(s->w->script))) {
         const int spent_ms = (int)(1000.0 * (time_now_s() - last_s));
-        const bool active = moving || s->stale || s->film != NULL;
+        const bool active = moving || s->stale || s->film != NULL || scripted(s);
+        const int frame_ms = scripted(s) ? 1000 / SCRIPT_FPS : FRAME_MS;
         const int wait_ms = s->film != NULL    ? 0
-                            : active           ? (spent_ms < FRAME_MS ? FRAME_MS - spent_ms : 0)
+                            : active           ? (spent_ms < frame_ms ? frame_ms - spent_ms : 0)
                             : s->w->view->busy ? FRAME_MS
                             : measuring(s)     ? MEASURE_MS
                                                : REST_MS;
@@ -327,6 +354,12 @@ static Status loop(Screen *s, Fault *f) {
         look_for_duel(s);
         continue_film(s);
         const double now_s = time_now_s();
+        if (scripted(s)) {
+            last_s = now_s;
+            status = continue_script(s, f);
+            if (status == STATUS_OK) status = present(s, f);
+            continue;
+        }
         /* after a rest the clock starts anew: what begins to move now begins at its beginning */
         moving = view_advance(s->w->view, *s->w->trace, active ? 1000.0 * (now_s - last_s) : FRAME_MS);
         last_s = now_s;

@@ -3,6 +3,7 @@
 #define MOE_VIZ_WINDOW_H
 
 #include "viz/duel.h"
+#include "viz/script.h"
 #include "viz/source.h"
 #include "viz/view.h"
 
@@ -14,6 +15,7 @@ typedef struct {
     Dueller *dueller; /* NULL: no model that the Compare view could run */
     int width_px, height_px;
     bool play;        /* start playing when a trace comes */
+    Script *script;   /* NULL: none; where it ends without quit, the window stays */
 } Window;
 
 /* Starts SDL and asks which driver came up. False where nothing would be seen; `why` is then one line that says so and what to do. */
