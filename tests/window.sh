@@ -237,12 +237,15 @@ else
 fi
 
 # the view that races models: 4 opens it, arrows step it, D changes the race, what P saves is what --state and --shot draw, S measures again
+race="--model $model --no-measure"
+counted() { rm -f compare-*.png; keys p; until_true test -s compare-1.png; cmp -s compare-1.png counted.png; }
 if [ -n "$model" ]; then
+    "$viz" $race --text 'A red kite.' --view compare --at 0 --shot counted.png
     scene12() {
-        start --model "$model" --text 'A red kite.' --no-measure --paused
-        sleep 2
+        start $race --text 'A red kite.' --at 0
         keys 4
-        sleep 4
+        until_true counted && echo 'ok 4 shows what --view compare draws' || echo "not ok 4 shows what --view compare draws: $(cat errors)"
+        rm -f compare-*.png
         keys shift+Right Down d End p
         until_true test -s compare-1.png
         quit
@@ -252,28 +255,40 @@ if [ -n "$model" ]; then
     state 'D races all tokens at once' 'race=all'
     state 'End goes to the end of the race' 'time=12000 '
     state 'down follows another token of the race' 'token=1 '
-    "$viz" --model "$model" --text 'A red kite.' --no-measure --state "$(cat state)" --shot again.png 2>>errors
+    "$viz" $race --text 'A red kite.' --state "$(cat state)" --shot again.png 2>>errors
     if cmp -s compare-1.png again.png; then echo 'ok the comparison that P saves is what --state and --shot draw'; else
         echo "not ok the comparison that P saves is what --state and --shot draw: $(cat errors)"
     fi
 
     scene13() {
-        start --model "$model" --text 'A red kite.' --no-measure --paused
-        sleep 2
+        start $race --text 'A red kite.' --at 0
         keys 4
-        sleep 4
-        keys Right Right
+        until_true counted
+        keys Right Right Right Left
+        quit
+        cp state two
+        start $race --text 'A red kite.' --at 0
+        keys 4
+        until_true counted
+        keys shift+Right
         quit
     }
     scene13
-    if grep -q 'time=0 ' state; then echo "not ok right steps a token of the race: $(cat state)"; else echo 'ok right steps a token of the race'; fi
+    "$viz" $race --text 'A red kite.' --state "$(cat two)" --dump-scene >dump 2>>errors
+    if grep -q '^lane sparse .* done 2 of 4' dump; then echo 'ok right and left step a token of the race'; else
+        echo "not ok right and left step a token of the race: $(grep '^lane sparse' dump) $(cat two)"
+    fi
+    "$viz" $race --text 'A red kite.' --state "$(cat state)" --dump-scene >dump 2>>errors
+    if grep -q '^lane dense-active .* done 4 of 4' dump; then echo 'ok shift and right go to the first lane that is through'; else
+        echo "not ok shift and right go to the first lane that is through: $(grep '^lane' dump)"
+    fi
 
     # measured: two pictures agree once all runs are done; after S they differ
     agree() { rm -f compare-*.png; keys p; sleep 1; keys p; until_true test -s compare-2.png; sleep 1; cmp -s compare-1.png compare-2.png; }
     scene14() {
-        start --model "$model" --text 'A red kite.' --paused
+        start --model "$model" --text 'A red kite.' --at 0
         keys 4
-        sleep 5
+        sleep 2
         until_true agree || echo 'not ok a measurement ends'
         cp compare-1.png before.png
         keys s

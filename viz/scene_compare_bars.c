@@ -96,6 +96,17 @@ static double scale_of(const Duel *d, Metric metric) {
     return most > 0 ? most : 1;
 }
 
+/* A row has one name in all lanes: the long one only where it fits beside the widest value. */
+static double widest_value(const Stage *s, const Duel *d, Metric metric, Type type) {
+    char text[64];
+    double widest = 0;
+    for (int id = 0; id < DUEL_LANES; id++) {
+        compare_value_words(text, sizeof text, &d->lane[id], metric, d);
+        widest = fmax(widest, stage_text_width(s, text, type));
+    }
+    return widest;
+}
+
 /* Speeds are better when longer, everything else when shorter: the words say which number is meant, the bar only its size. */
 static void bar(Stage *s, const Duel *d, LaneId id, Metric metric, Box b) {
     char value[64];
@@ -110,9 +121,8 @@ static void bar(Stage *s, const Duel *d, LaneId id, Metric metric, Box b) {
     compare_value_words(value, sizeof value, lane, metric, d);
     const Type type = b.h >= 17 ? type_label : type_small;
     const double value_w = stage_text(s, value, b.x + b.w, text_y, type_in(type, there ? INK_TEXT : INK_FAINT), ALIGN_RIGHT, b.w * 0.6, at);
-    const double room = b.w - value_w - 10;
-    const bool brief = stage_text_width(s, compare_metric_name(metric, false), type) > room;
-    stage_text(s, compare_metric_name(metric, brief), b.x, text_y, type_in(type, INK_SOFT), ALIGN_LEFT, room, at);
+    const bool brief = stage_text_width(s, compare_metric_name(metric, false), type) > b.w - 10 - widest_value(s, d, metric, type);
+    stage_text(s, compare_metric_name(metric, brief), b.x, text_y, type_in(type, INK_SOFT), ALIGN_LEFT, b.w - value_w - 10, at);
     const Box track = {b.x, b.y + b.h - bar_h - (b.h >= 20 ? 2 : 0), b.w, bar_h};
     stage_rect(s, track, bar_h / 2, INK_WELL, at);
     const double scale = scale_of(d, metric);
@@ -126,8 +136,8 @@ static void bar(Stage *s, const Duel *d, LaneId id, Metric metric, Box b) {
 }
 
 /* From the most to the least important: where the room is small, the last ones are left out. */
-static const Metric order[METRICS] = {METRIC_RESIDENT,    METRIC_READ_TOKEN, METRIC_FLOPS_TOKEN,  METRIC_DECODE,    METRIC_PROMPT,
-                                      METRIC_READ_PROMPT, METRIC_LOSS,       METRIC_FLOPS_PROMPT, METRIC_VALIDATION};
+static const Metric order[METRICS] = {METRIC_RESIDENT, METRIC_READ_TOKEN,  METRIC_FLOPS_TOKEN,  METRIC_DECODE,    METRIC_LOSS,
+                                      METRIC_PROMPT,   METRIC_READ_PROMPT, METRIC_FLOPS_PROMPT, METRIC_VALIDATION};
 
 void compare_bars(Stage *s, const Duel *d, LaneId id, Box b) {
     enum { LEAST = 15 };

@@ -106,6 +106,8 @@ const SceneClock compare_clock = {clock_length_ms, clock_step_ms, clock_ticks};
 
 /* ---- the tracks ---- */
 
+enum { WORD_LEAST = 24 };
+
 static void track_cell(Stage *s, Box b, LaneId id, size_t token, double done) {
     DrawTag tag = tag_of(TAG_RACE);
     tag.token = (int32_t)token;
@@ -117,14 +119,14 @@ static void track_cell(Stage *s, Box b, LaneId id, size_t token, double done) {
     stage_cell(s, cell, empty, at);
     const double shown = s->v->reduced_motion ? floor(done) : done;
     if (shown > 0) stage_cell(s, (Box){cell.x, cell.y, cell.w * shown, cell.h}, style_alpha(fill, done < 1 ? 0.55 : 1), at);
+    if (token == s->token && cell.w >= 4) stage_frame(s, box_inset(cell, 0.6), 1, INK_WHITE, 1.2, -1);
+    if (cell.w < WORD_LEAST || cell.h < 13) return; /* one narrow word in ten would say less than none */
     char word[WORD_BYTES];
     word_token(word, sizeof word, s->t, token);
     const Type type = stage_text_width(s, word, type_small) + 4 <= cell.w ? type_small : type_tiny;
-    if (stage_text_width(s, word, type) + 2 <= cell.w && b.h >= 13) {
-        const Color ink = done >= 1 ? color_text_on(fill) : INK_SOFT;
-        stage_text(s, word, cell.x + cell.w / 2, b.y + b.h / 2 + 3.7, type_in(type, ink), ALIGN_CENTER, 0, at);
-    }
-    if (token == s->token && cell.w >= 4) stage_frame(s, box_inset(cell, 0.6), 1, INK_WHITE, 1.2, -1);
+    if (stage_text_width(s, word, type) + 2 > cell.w) return;
+    const Color ink = done >= 1 ? color_text_on(fill) : INK_SOFT;
+    stage_text(s, word, cell.x + cell.w / 2, b.y + b.h / 2 + 3.7, type_in(type, ink), ALIGN_CENTER, 0, at);
 }
 
 /* All at once, a pass goes through layers, not along the tokens: the whole row fills from above. */
