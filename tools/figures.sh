@@ -1,10 +1,17 @@
 #!/bin/sh
-# What the README shows is made here: docs/route.png, and the output below each `$ command` of its console blocks.
+# What the README and the docs show is made here: docs/route.png, the film docs/pictures/route.gif, and the output below each `$ command` of the
+# README's console blocks.
 #   tools/figures.sh BUILD
 set -eu
 build=$1
 export LC_ALL=C.UTF-8 COLUMNS=100
 "$build/moe-viz" --text 'Little Ida has a red kite on the hill.' --size 1280x720 --at 3:7:5 --shot docs/route.png
+if command -v ffmpeg >/dev/null 2>&1; then # under a megabyte, and small enough for a page, large enough to read
+    "$build/moe-viz" --text 'Little Ida has a red kite on the hill.' --script docs/pictures/route.txt --size 960x540 --record docs/pictures/route.gif
+    ls -l docs/pictures/route.gif | awk '{ print $NF ", " $5 " bytes" }'
+else
+    echo 'docs/pictures/route.gif stays: ffmpeg was not found'
+fi
 awk '/^```/ { inside = 0 }
      !inside { print }
      /^```console/ { block = 1; next }

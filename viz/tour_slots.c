@@ -33,10 +33,10 @@ static size_t tour_layer(const Trace *t) {
     return 0;
 }
 
-static size_t choices_of(const TraceLayer *layer, size_t token) { /* a rule may leave some open */
-    size_t count = 0;
-    for (size_t k = 0; k < layer->top_k; k++) count += layer->topk[token * layer->top_k + k] >= 0;
-    return count;
+/* The token's k-th choice; -1 where a rule left it open, or a function that is still being written chose nobody that there is. */
+static int32_t choice_of(const TraceLayer *layer, size_t token, size_t k) {
+    const int32_t e = layer->topk[token * layer->top_k + k];
+    return e >= 0 && (size_t)e < layer->experts ? e : -1;
 }
 
 static size_t dropped_of(const TraceLayer *layer, size_t token) {
@@ -53,6 +53,11 @@ static size_t letters_of(const Trace *t, size_t token) {
     return count;
 }
 
+/* The next token goes on with the same word. */
+static bool is_part_of_word(const Trace *t, size_t token) {
+    return token + 1 < t->tokens && t->token_bytes[token + 1] > 0 && is_letter(t->token_text[token + 1][0]);
+}
+
 /* The token that is easiest to follow: a word, with all its choices served, whose first expert clearly leads and whose second is clearly there. */
 static size_t tour_token(const Trace *t) {
     const TraceLayer *layer = &t->layer[tour_layer(t)];
@@ -61,8 +66,11 @@ static size_t tour_token(const Trace *t) {
     double least = INFINITY;
     for (size_t i = 0; i < t->tokens; i++) {
         const double off = fabs(layer->weights_norm[i * layer->top_k] - wanted);
-        const double cost =
-            off + (i == 0 ? 0.2 : 0) + (letters_of(t, i) < 3 ? 2 : letters_of(t, i) < 4 ? 0.1 : 0) + (dropped_of(layer, i) > 0 ? 4 : 0) + (choices_of(layer, i) == 0 ? 8 : 0);
+        const double cost = off + (i == 0 || is_part_of_word(t, i) ? 0.2 : 0) +
+                            (letters_of(t, i) < 3   ? 2
+                             : letters_of(t, i) < 4 ? 0.1
+                                                    : 0) +
+                            (dropped_of(layer, i) > 0 ? 4 : 0) + (trace_choices(layer, i) == 0 ? 8 : 0);
         if (cost < least) least = cost, best = i;
     }
     return best;
@@ -111,7 +119,7 @@ static void add_share(Words *o, double share) {
 /* "E7 and E6"; "E85, E87, E36 and 5 more" */
 static void add_chosen(Words *o, const Subject *s) {
     const int32_t *chosen = s->layer->topk + s->token * s->layer->top_k; /* (K) */
-    const size_t count = choices_of(s->layer, s->token), shown = count > 4 ? 3 : count;
+    const size_t count = trace_choices(s->layer, s->token), shown = count > 4 ? 3 : count;
     for (size_t k = 0, n = 0; k < s->layer->top_k && n < shown; k++) {
         if (chosen[k] < 0) continue;
         n++;
@@ -123,7 +131,7 @@ static void add_chosen(Words *o, const Subject *s) {
 
 /* "0.81 × E7 + 0.19 × E6", bound by blanks that do not break; what was dropped is not in the sum. */
 static void add_weighted(Words *o, const Subject *s) {
-    const size_t at = s->token * s->layer->top_k, count = choices_of(s->layer, s->token) - dropped_of(s->layer, s->token);
+    const size_t at = s->token * s->layer->top_k, count = trace_choices(s->layer, s->token) - dropped_of(s->layer, s->token);
     const size_t shown = count > 4 ? 2 : count;
     for (size_t k = 0, n = 0; k < s->layer->top_k && n < shown; k++) {
         if (s->layer->topk[at + k] < 0 || s->layer->dropped[at + k]) continue;
@@ -141,9 +149,9 @@ static double weight_sum(const Subject *s) {
 
 /* "0.57 for E7 and 0.13 for E6": shares before they become weights. */
 static void add_chosen_shares(Words *o, const Subject *s) {
-    const size_t count = choices_of(s->layer, s->token), shown = count > 3 ? 3 : count;
+    const size_t count = trace_choices(s->layer, s->token), shown = count > 3 ? 3 : count;
     for (size_t k = 0, n = 0; k < s->layer->top_k && n < shown; k++) {
-        const int32_t e = s->layer->topk[s->token * s->layer->top_k + k];
+        const int32_t e = choice_of(s->layer, s->token, k);
         if (e < 0) continue;
         n++;
         words_add(o, "%s%.2f for E%d", n == 1 ? "" : n == count ? " and " : ", ", s->layer->probs[s->token * s->layer->experts + (size_t)e], e);
@@ -152,7 +160,7 @@ static void add_chosen_shares(Words *o, const Subject *s) {
 }
 
 static void add_left_out(Words *o, const Subject *s) {
-    const size_t left = s->layer->experts - choices_of(s->layer, s->token);
+    const size_t left = s->layer->experts - trace_choices(s->layer, s->token);
     if (left > 0)
         words_add(o, "The other %zu expert%s no work for it", left, left == 1 ? " does" : "s do");
     else
@@ -162,12 +170,12 @@ static void add_left_out(Words *o, const Subject *s) {
 /* How scores become weights: most rules divide those of the chosen by their sum, some do not. */
 static void add_weighing(Words *o, const Subject *s) {
     const size_t K = s->layer->top_k, at = s->token * K;
-    const int32_t *chosen = s->layer->topk + at; /* (K) */
-    const float *p = s->layer->probs + s->token * s->layer->experts; /* (E) */
-    bool scaled = K > 1 && fabs(weight_sum(s) - 1) < 5e-3;
+    const float *p = s->layer->probs + s->token * s->layer->experts, *w = s->layer->weights_norm + at; /* (E), (K) */
+    const int32_t first = K > 0 ? choice_of(s->layer, s->token, 0) : -1;
+    bool scaled = first >= 0 && K > 1 && p[first] > 0 && fabs(weight_sum(s) - 1) < 5e-3;
     for (size_t k = 0; k < K && scaled; k++) {
-        const double ratio = chosen[0] < 0 || chosen[k] < 0 || p[chosen[0]] <= 0 ? 0 : p[chosen[k]] / p[chosen[0]];
-        scaled = fabs(s->layer->weights_norm[at + k] - s->layer->weights_norm[at] * ratio) < 5e-3;
+        const int32_t e = choice_of(s->layer, s->token, k);
+        scaled = e >= 0 && fabs(w[k] - w[0] * p[e] / p[first]) < 5e-3;
     }
     words_add(o, scaled ? "Their scores, scaled to add up to 1, say how much each counts" : "Weights say how much each counts");
 }
@@ -180,7 +188,7 @@ static void add_rest_note(Words *o, const Subject *s) {
 }
 
 static void add_head_chosen(Words *o, const Subject *s) {
-    const size_t k = choices_of(s->layer, s->token);
+    const size_t k = trace_choices(s->layer, s->token);
     if (k >= s->layer->experts)
         words_add(o, "All %zu of them work", k);
     else
@@ -252,7 +260,7 @@ SLOT(layer, words_add(o, "%zu", s->number + 1))
 SLOT(layers, words_add(o, "%zu", s->t->layers))
 SLOT(moe_layers, words_add(o, "%zu", moe_layers(s->t)))
 SLOT(experts, words_add(o, "%zu", s->layer->experts))
-SLOT(k, words_add(o, "%zu", choices_of(s->layer, s->token)))
+SLOT(k, words_add(o, "%zu", trace_choices(s->layer, s->token)))
 SLOT(rule, words_add(o, "%s", s->t->rule))
 SLOT(word, add_word(o, s))
 SLOT(chosen, add_chosen(o, s))
@@ -282,7 +290,7 @@ SLOT(cv2, words_add(o, "%.2f", scene_load_cv2(s->t, s->number)))
 SLOT(who_chooses, add_who_chooses(o, s))
 SLOT(came_in, words_add(o, "%.2f", s->layer->residual_norm[s->token]))
 SLOT(added, words_add(o, "%.2f", s->layer->out_norm[s->token]))
-SLOT(run_share, words_add(o, "%.3g%%", 100.0 * (double)choices_of(s->layer, s->token) / (double)s->layer->experts))
+SLOT(run_share, words_add(o, "%.3g%%", 100.0 * (double)trace_choices(s->layer, s->token) / (double)s->layer->experts))
 AMOUNT(touched, word_count, scene_counts(s->t, s->t->layers).touched)
 AMOUNT(all_experts, word_count, scene_counts(s->t, s->t->layers).resident)
 AMOUNT(flops, word_flops, s->t->flops)

@@ -10,8 +10,8 @@
 
 static const TourStep intro[] = {
     {"Text becomes tokens",
-     "A language model cuts text into small pieces, called tokens, and takes each of them through a stack of {layers} layers. We follow one of "
-     "these {tokens}, {word}, into layer {layer}.",
+     "A language model cuts text into small pieces, called tokens, and takes each of them through a stack of {layers} layers. This text has "
+     "{tokens}; we follow one of them, {word}, into layer {layer}.",
      ROUTE_FIRST(1),
      {{TAG_TOKEN, LIT_TEXT, 0}},
      true},
