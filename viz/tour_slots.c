@@ -1,107 +1,16 @@
-/* tour_slots.c: what the slots of a tour's texts say, and which things a step speaks of. Enters: a text with slots in braces, a trace, a view.
+/* tour_slots.c: what the slots of a tour's texts say. Enters: a text with slots in braces, a trace, a view.
  * Leaves: the text with the trace's numbers. How a tour moves is in tour.c. One line a slot: long, and flat. */
-#include "viz/tour.h"
+#include "viz/tour_subject.h"
 
 #include "moe/moe.h"
-#include "viz/scene_stack.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what a tour speaks of ---- */
-
-typedef struct {
-    const Trace *t;
-    const View *v;
-    const TraceLayer *layer; /* the one shown, or where that has no experts, the tour's own */
-    size_t number, token; /* of that layer, from 0; the followed token */
-} Subject;
-
-static size_t moe_layers(const Trace *t) {
-    size_t count = 0;
-    for (size_t l = 0; l < t->layers; l++) count += layer_is_moe(t, l);
-    return count;
-}
-
-/* The tour looks at the second layer with experts; the first has seen little but the word itself. */
-static size_t tour_layer(const Trace *t) {
-    const size_t wanted = moe_layers(t) > 1 ? 1 : 0;
-    for (size_t l = 0, seen = 0; l < t->layers; l++) {
-        if (layer_is_moe(t, l) && seen++ == wanted) return l;
-    }
-    return 0;
-}
-
-/* The token's k-th choice; -1 where a rule left it open, or a function that is still being written chose nobody that there is. */
-static int32_t choice_of(const TraceLayer *layer, size_t token, size_t k) {
-    const int32_t e = layer->topk[token * layer->top_k + k];
-    return e >= 0 && (size_t)e < layer->experts ? e : -1;
-}
-
-static size_t dropped_of(const TraceLayer *layer, size_t token) {
-    size_t count = 0;
-    for (size_t k = 0; k < layer->top_k; k++) count += layer->topk[token * layer->top_k + k] >= 0 && layer->dropped[token * layer->top_k + k] != 0;
-    return count;
-}
-
-static bool is_letter(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
-
-static size_t letters_of(const Trace *t, size_t token) {
-    size_t count = 0;
-    for (size_t i = 0; t->token_text[token] != NULL && i < t->token_bytes[token]; i++) count += is_letter(t->token_text[token][i]);
-    return count;
-}
-
-/* The next token goes on with the same word. */
-static bool is_part_of_word(const Trace *t, size_t token) {
-    return token + 1 < t->tokens && t->token_bytes[token + 1] > 0 && is_letter(t->token_text[token + 1][0]);
-}
-
-/* The token that is easiest to follow: a word, with all its choices served, whose first expert clearly leads and whose second is clearly there. */
-static size_t tour_token(const Trace *t) {
-    const TraceLayer *layer = &t->layer[tour_layer(t)];
-    const double wanted = layer->top_k > 2 ? 0.4 : 0.65;
-    size_t best = 0;
-    double least = INFINITY;
-    for (size_t i = 0; i < t->tokens; i++) {
-        const double off = fabs(layer->weights_norm[i * layer->top_k] - wanted);
-        const double cost = off + (i == 0 || is_part_of_word(t, i) ? 0.2 : 0) +
-                            (letters_of(t, i) < 3   ? 2
-                             : letters_of(t, i) < 4 ? 0.1
-                                                    : 0) +
-                            (dropped_of(layer, i) > 0 ? 4 : 0) + (trace_choices(layer, i) == 0 ? 8 : 0);
-        if (cost < least) least = cost, best = i;
-    }
-    return best;
-}
-
-static Subject subject_of(const Trace *t, const View *v) {
-    Subject s = {.t = t, .v = v, .number = timeline_at(t, v->time_ms, v->speed).layer, .token = stack_focus(t, v)};
-    if (!layer_is_moe(t, s.number)) s.number = tour_layer(t);
-    s.layer = &t->layer[s.number];
-    return s;
-}
-
-static size_t busiest(const TraceLayer *layer) {
-    size_t most = 0;
-    for (size_t e = 0; e < layer->experts; e++) most = layer->load[e] > layer->load[most] ? e : most;
-    return most;
-}
-
-/* The expert with the largest probability for the token, or the smallest. */
-static size_t extreme(const Subject *s, bool largest) {
-    const float *p = s->layer->probs + s->token * s->layer->experts; /* (E) */
-    size_t found = 0;
-    for (size_t e = 1; e < s->layer->experts; e++) {
-        if (largest ? p[e] > p[found] : p[e] < p[found]) found = e;
-    }
-    return found;
-}
-
 /* ---- words of slots ---- */
 
-static void add_word(Words *o, const Subject *s) {
+static void add_word(Words *o, const TourSubject *s) {
     char word[WORD_BYTES];
     static const char blank[] = "·";
     word_token(word, sizeof word, s->t, s->token);
@@ -117,7 +26,7 @@ static void add_share(Words *o, double share) {
 }
 
 /* "E7 and E6"; "E85, E87, E36 and 5 more" */
-static void add_chosen(Words *o, const Subject *s) {
+static void add_chosen(Words *o, const TourSubject *s) {
     const int32_t *chosen = s->layer->topk + s->token * s->layer->top_k; /* (K) */
     const size_t count = trace_choices(s->layer, s->token), shown = count > 4 ? 3 : count;
     for (size_t k = 0, n = 0; k < s->layer->top_k && n < shown; k++) {
@@ -130,8 +39,8 @@ static void add_chosen(Words *o, const Subject *s) {
 }
 
 /* "0.81 × E7 + 0.19 × E6", bound by blanks that do not break; what was dropped is not in the sum. */
-static void add_weighted(Words *o, const Subject *s) {
-    const size_t at = s->token * s->layer->top_k, count = trace_choices(s->layer, s->token) - dropped_of(s->layer, s->token);
+static void add_weighted(Words *o, const TourSubject *s) {
+    const size_t at = s->token * s->layer->top_k, count = trace_choices(s->layer, s->token) - tour_dropped(s->layer, s->token);
     const size_t shown = count > 4 ? 2 : count;
     for (size_t k = 0, n = 0; k < s->layer->top_k && n < shown; k++) {
         if (s->layer->topk[at + k] < 0 || s->layer->dropped[at + k]) continue;
@@ -141,17 +50,17 @@ static void add_weighted(Words *o, const Subject *s) {
     if (count == 0) words_add(o, "nothing");
 }
 
-static double weight_sum(const Subject *s) {
+static double weight_sum(const TourSubject *s) {
     double sum = 0;
     for (size_t k = 0; k < s->layer->top_k; k++) sum += s->layer->weights_norm[s->token * s->layer->top_k + k];
     return sum;
 }
 
 /* "0.57 for E7 and 0.13 for E6": shares before they become weights. */
-static void add_chosen_shares(Words *o, const Subject *s) {
+static void add_chosen_shares(Words *o, const TourSubject *s) {
     const size_t count = trace_choices(s->layer, s->token), shown = count > 3 ? 3 : count;
     for (size_t k = 0, n = 0; k < s->layer->top_k && n < shown; k++) {
-        const int32_t e = choice_of(s->layer, s->token, k);
+        const int32_t e = tour_choice(s->layer, s->token, k);
         if (e < 0) continue;
         n++;
         words_add(o, "%s%.2f for E%d", n == 1 ? "" : n == count ? " and " : ", ", s->layer->probs[s->token * s->layer->experts + (size_t)e], e);
@@ -159,7 +68,7 @@ static void add_chosen_shares(Words *o, const Subject *s) {
     if (count > shown) words_add(o, " and so on");
 }
 
-static void add_left_out(Words *o, const Subject *s) {
+static void add_left_out(Words *o, const TourSubject *s) {
     const size_t left = s->layer->experts - trace_choices(s->layer, s->token);
     if (left > 0)
         words_add(o, "The other %zu expert%s no work for it", left, left == 1 ? " does" : "s do");
@@ -168,44 +77,82 @@ static void add_left_out(Words *o, const Subject *s) {
 }
 
 /* How scores become weights: most rules divide those of the chosen by their sum, some do not. */
-static void add_weighing(Words *o, const Subject *s) {
+static void add_weighing(Words *o, const TourSubject *s) {
     const size_t K = s->layer->top_k, at = s->token * K;
     const float *p = s->layer->probs + s->token * s->layer->experts, *w = s->layer->weights_norm + at; /* (E), (K) */
-    const int32_t first = K > 0 ? choice_of(s->layer, s->token, 0) : -1;
+    const int32_t first = K > 0 ? tour_choice(s->layer, s->token, 0) : -1;
     bool scaled = first >= 0 && K > 1 && p[first] > 0 && fabs(weight_sum(s) - 1) < 5e-3;
     for (size_t k = 0; k < K && scaled; k++) {
-        const int32_t e = choice_of(s->layer, s->token, k);
+        const int32_t e = tour_choice(s->layer, s->token, k);
         scaled = e >= 0 && fabs(w[k] - w[0] * p[e] / p[first]) < 5e-3;
     }
     words_add(o, scaled ? "Their scores, scaled to add up to 1, say how much each counts" : "Weights say how much each counts");
 }
 
 /* The share of all FLOPs that is saved is less than that of the experts: attention and output work on every token. */
-static void add_rest_note(Words *o, const Subject *s) {
+static void add_rest_note(Words *o, const TourSubject *s) {
     const double of_experts = (double)s->layer->experts / fmax(1, (double)s->layer->top_k),
                  of_all = s->t->flops > 0 ? s->t->flops_dense / s->t->flops : 1;
     if (of_all < 0.97 * of_experts) words_add(o, " (the rest of the model works either way)");
 }
 
-static void add_head_chosen(Words *o, const Subject *s) {
+/* Every chosen expert has a larger probability than every other: not so under a bias, noise, a table. */
+static bool chosen_are_best(const TourSubject *s) {
+    const float *p = s->layer->probs + s->token * s->layer->experts; /* (E) */
+    double least_chosen = INFINITY, most_left = -INFINITY;
+    for (size_t e = 0; e < s->layer->experts; e++) {
+        if (choice_rank(s->layer, s->token, e) >= 0)
+            least_chosen = fmin(least_chosen, p[e]);
+        else
+            most_left = fmax(most_left, p[e]);
+    }
+    return least_chosen > most_left;
+}
+
+static void add_head_chosen(Words *o, const TourSubject *s) {
     const size_t k = trace_choices(s->layer, s->token);
     if (k >= s->layer->experts)
         words_add(o, "All %zu of them work", k);
     else
-        words_add(o, k == 1 ? "Only the best one works" : "Only the top %zu of %zu work", k, s->layer->experts);
+        words_add(o, "Only %s%zu of %zu work%s", chosen_are_best(s) ? "the top " : "", k, s->layer->experts, k == 1 ? "s" : "");
 }
 
-static void add_these_tokens(Words *o, const Subject *s) {
+static bool rule_is(const TourSubject *s, const char *rule) { return strcmp(s->t->rule, rule) == 0; }
+
+static void add_scoring(Words *o, const TourSubject *s) {
+    const float *p = s->layer->probs + s->token * s->layer->experts; /* (E) */
+    const size_t best = tour_extreme(s, true), least = tour_extreme(s, false);
+    if (rule_is(s, "hash")) {
+        words_add(o, "Most such models have a router that scores the experts for each token. This one has a table instead, made before training");
+        return;
+    }
+    words_add(o, "The router, itself a tiny network, scores how well each expert suits ");
+    add_word(o, s);
+    words_add(o, ". The scores add up to 1: E%zu leads with ", best);
+    add_share(o, p[best]);
+    words_add(o, ", E%zu comes last with ", least);
+    add_share(o, p[least]);
+}
+
+/* Who decides where the token goes; and to whom. */
+static void add_sends(Words *o, const TourSubject *s) {
+    words_add(o, rule_is(s, "hash") ? "The table sends " : rule_is(s, "expert-choice") ? "In this model experts choose: " : "The router sends ");
+    add_word(o, s);
+    words_add(o, rule_is(s, "expert-choice") ? " was taken by " : " to ");
+    add_chosen(o, s);
+}
+
+static void add_these_tokens(Words *o, const TourSubject *s) {
     if (s->t->tokens == 1)
         words_add(o, "this one token");
     else
         words_add(o, "these %zu tokens", s->t->tokens);
 }
 
-static size_t slots_at_one(const Subject *s) { return capacity_slots(1, s->t->tokens, s->layer->experts, s->layer->top_k); }
+static size_t slots_at_one(const TourSubject *s) { return capacity_slots(1, s->t->tokens, s->layer->experts, s->layer->top_k); }
 
 /* What the layer's capacity turned away, or in a model without a limit, what a factor of 1 would. */
-static void add_capacity(Words *o, const Subject *s) {
+static void add_capacity(Words *o, const TourSubject *s) {
     const size_t slots = layer_capacity(s->t, s->layer);
     if (slots > 0) {
         words_add(o, "The limit of this run is %zu slots each; %lld of %lld choices found their expert full and were dropped", slots,
@@ -221,7 +168,7 @@ static void add_capacity(Words *o, const Subject *s) {
 }
 
 /* The engine's balance loss for this layer at alpha = 1; in the program of lesson 11 that is the learner's function. */
-static double aux_of(const Subject *s) {
+static double aux_of(const TourSubject *s) {
     const size_t E = s->layer->experts;
     size_t *load = calloc(E, sizeof *load);
     if (load == NULL) return 0;
@@ -231,8 +178,8 @@ static double aux_of(const Subject *s) {
     return aux;
 }
 
-static void add_who_chooses(Words *o, const Subject *s) {
-    if (strcmp(s->t->rule, "expert-choice") == 0)
+static void add_who_chooses(Words *o, const TourSubject *s) {
+    if (rule_is(s, "expert-choice"))
         words_add(o, "Here experts choose, by your function: each takes the same number of tokens");
     else
         words_add(o, "In this model tokens choose (%s), so your function is not asked", s->t->rule);
@@ -241,12 +188,12 @@ static void add_who_chooses(Words *o, const Subject *s) {
 /* ---- the slots: what a text may have in braces ---- */
 
 #define SLOT(name, ...)                                                                                                                              \
-    static void slot_##name(Words *o, const Subject *s) {                                                                                            \
+    static void slot_##name(Words *o, const TourSubject *s) {                                                                                        \
         (void)s;                                                                                                                                     \
         __VA_ARGS__;                                                                                                                                 \
     }
 #define AMOUNT(name, word, value)                                                                                                                    \
-    static void slot_##name(Words *o, const Subject *s) {                                                                                            \
+    static void slot_##name(Words *o, const TourSubject *s) {                                                                                        \
         char text[64];                                                                                                                               \
         word(text, sizeof text, value);                                                                                                              \
         words_add(o, "%s", text);                                                                                                                    \
@@ -258,7 +205,7 @@ SLOT(token, words_add(o, "%zu", s->token))
 SLOT(tokens, words_add(o, "%zu token%s", s->t->tokens, s->t->tokens == 1 ? "" : "s"))
 SLOT(layer, words_add(o, "%zu", s->number + 1))
 SLOT(layers, words_add(o, "%zu", s->t->layers))
-SLOT(moe_layers, words_add(o, "%zu", moe_layers(s->t)))
+SLOT(moe_layers, words_add(o, "%zu", tour_moe_layers(s->t)))
 SLOT(experts, words_add(o, "%zu", s->layer->experts))
 SLOT(k, words_add(o, "%zu", trace_choices(s->layer, s->token)))
 SLOT(rule, words_add(o, "%s", s->t->rule))
@@ -272,14 +219,16 @@ SLOT(weighing, add_weighing(o, s))
 SLOT(rest_note, add_rest_note(o, s))
 SLOT(head_chosen, add_head_chosen(o, s))
 SLOT(these_tokens, add_these_tokens(o, s))
-SLOT(best, words_add(o, "E%zu", extreme(s, true)))
-SLOT(best_share, add_share(o, s->layer->probs[s->token * s->layer->experts + extreme(s, true)]))
-SLOT(best_logit, words_add(o, "%.2f", s->layer->logits[s->token * s->layer->experts + extreme(s, true)]))
-SLOT(least, words_add(o, "E%zu", extreme(s, false)))
-SLOT(least_share, add_share(o, s->layer->probs[s->token * s->layer->experts + extreme(s, false)]))
-SLOT(least_logit, words_add(o, "%.2f", s->layer->logits[s->token * s->layer->experts + extreme(s, false)]))
-SLOT(busiest, words_add(o, "E%zu", busiest(s->layer)))
-SLOT(busiest_load, words_add(o, "%lld", (long long)s->layer->load[busiest(s->layer)]))
+SLOT(scoring, add_scoring(o, s))
+SLOT(sends, add_sends(o, s))
+SLOT(best, words_add(o, "E%zu", tour_extreme(s, true)))
+SLOT(best_share, add_share(o, s->layer->probs[s->token * s->layer->experts + tour_extreme(s, true)]))
+SLOT(best_logit, words_add(o, "%.2f", s->layer->logits[s->token * s->layer->experts + tour_extreme(s, true)]))
+SLOT(least, words_add(o, "E%zu", tour_extreme(s, false)))
+SLOT(least_share, add_share(o, s->layer->probs[s->token * s->layer->experts + tour_extreme(s, false)]))
+SLOT(least_logit, words_add(o, "%.2f", s->layer->logits[s->token * s->layer->experts + tour_extreme(s, false)]))
+SLOT(busiest, words_add(o, "E%zu", tour_busiest(s->layer)))
+SLOT(busiest_load, words_add(o, "%lld", (long long)s->layer->load[tour_busiest(s->layer)]))
 SLOT(choices_here, words_add(o, "%lld", (long long)layer_slots(s->layer)))
 SLOT(even_load, words_add(o, "%.3g", (double)layer_slots(s->layer) / (double)s->layer->experts))
 SLOT(touched_here, words_add(o, "%zu", stack_touched(s->layer, s->t->tokens)))
@@ -303,7 +252,7 @@ AMOUNT(bytes, word_bytes, s->t->weight_bytes_resident)
     { #name, slot_##name }
 static const struct {
     const char *name;
-    void (*add)(Words *o, const Subject *s);
+    void (*add)(Words *o, const TourSubject *s);
 } slots[] = {
     ROW(at_layer),      ROW(at_token),    ROW(last_layer),  ROW(token),        ROW(tokens),       ROW(layer),      ROW(layers),
     ROW(moe_layers),    ROW(experts),     ROW(k),           ROW(rule),         ROW(word),         ROW(chosen),     ROW(weighted),
@@ -311,11 +260,11 @@ static const struct {
     ROW(least_share),   ROW(least_logit), ROW(busiest),     ROW(busiest_load), ROW(choices_here), ROW(even_load),  ROW(touched_here),
     ROW(expected_here), ROW(capacity),    ROW(aux),         ROW(cv2),          ROW(who_chooses),  ROW(came_in),    ROW(added),
     ROW(run_share),     ROW(touched),     ROW(all_experts), ROW(flops),        ROW(flops_dense),  ROW(times_less), ROW(bytes_touched),
-    ROW(bytes),         ROW(weighing),    ROW(rest_note),   ROW(head_chosen),  ROW(these_tokens),
+    ROW(bytes),         ROW(weighing),    ROW(rest_note),   ROW(head_chosen),  ROW(these_tokens), ROW(scoring),    ROW(sends),
 };
 
 bool tour_fill(char *out, size_t room, const char *text, const Trace *t, const View *v) {
-    const Subject s = subject_of(t, v);
+    const TourSubject s = tour_subject(t, v);
     Words words = {out, room};
     bool known = true;
     while (*text != '\0') {
@@ -333,29 +282,4 @@ bool tour_fill(char *out, size_t room, const char *text, const Trace *t, const V
         text += length + (text[length] == '}');
     }
     return known;
-}
-
-bool tour_possible(const Trace *t) { return t->tokens > 0 && moe_layers(t) > 0; }
-
-/* ---- what is lit ---- */
-
-bool tour_lights(const TourMark *mark, const DrawTag *tag, const Trace *t, const View *v) {
-    if (tag->kind != mark->kind || !(tag->w > 0 && tag->h > 0)) return false;
-    if (mark->which == LIT_ALL || mark->which == LIT_TEXT) return true;
-    const Subject s = subject_of(t, v);
-    switch (mark->which) {
-    case LIT_CHOSEN:
-        return tag->expert >= 0 && (tag->layer < 0 || (size_t)tag->layer == s.number) && choice_rank(s.layer, s.token, (size_t)tag->expert) >= 0;
-    case LIT_BUSIEST:
-        return tag->expert >= 0 && (size_t)tag->expert == busiest(s.layer) && (tag->layer < 0 || (size_t)tag->layer == s.number);
-    case LIT_HERE:
-        return tag->layer >= 0 && (size_t)tag->layer == s.number;
-    case LIT_NUMBER:
-        return tag->index == mark->number;
-    case LIT_NONE:
-    case LIT_ALL:
-    case LIT_TEXT:
-        break;
-    }
-    return false;
 }
