@@ -2,6 +2,8 @@
  * the one before. One mutex guards the mailbox; models and buffers are the thread's alone. */
 #include "viz/duel.h"
 
+#include "fast/registry.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +137,7 @@ static Status count_all(Dueller *d, Duel *duel, Fault *f) {
     duel->causal = model_is_causal(c);
     duel->threads = threads_get();
     duel->measures = d->setup.measure;
+    snprintf(duel->variant, sizeof duel->variant, "%s", fast_active()->name);
     duel->decoded = duel->tokens < DECODE_TOKENS ? duel->tokens : DECODE_TOKENS;
     duel->experts_even = 0;
     for (size_t l = 0; l < c->layers; l++) duel->experts_even += c->is_moe[l] ? cost_expected_experts(c->moe.experts, c->moe.top_k, duel->tokens) : 0;

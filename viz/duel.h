@@ -60,6 +60,7 @@ typedef struct Duel {
     bool causal;                     /* tokens can be run one at a time */
     bool measures;                   /* speed is wanted at all */
     int threads;
+    char variant[48];                /* the kernels that run, as moe bench names them */
     DuelLane lane[DUEL_LANES];
 } Duel;
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "fast/registry.h"
 #include "viz/bench.h"
 #include "viz/duel.h"
 #include "viz/headless.h"
@@ -357,6 +358,7 @@ static Status run(const Settings *o, Fault *f) {
 }
 
 int main(int argc, char **argv) {
+    (void)fast_use(isa_best(), NULL); /* as moe does: speeds that are shown are those that one gets */
     Settings o = {.size = "1280x720", .scale = 1, .speed = 1, .noise = SIZE_MAX};
     Fault f = {{0}};
     bool done = false;

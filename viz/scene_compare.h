@@ -23,6 +23,7 @@ bool race_runs(const Duel *d, LaneId id, bool whole);     /* this lane takes par
 double race_rate(const Duel *d, LaneId id, bool whole);   /* tokens a second, or tokens a GFLOP */
 double race_length_s(const Duel *d, bool whole);          /* what the slowest lane takes */
 double race_at(const Duel *d, LaneId id, const View *v);  /* tokens done, 0 .. T */
+size_t race_rows(const Duel *d, LaneId id, const Trace *t, const View *v); /* rows of weights that it has reached: the embedding, then layers */
 
 /* ---- scene_compare_bars.c: the numbers ---- */
 typedef enum {

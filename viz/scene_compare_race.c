@@ -55,6 +55,12 @@ double race_at(const Duel *d, LaneId id, const View *v) {
     return (double)d->tokens * fmin(1, v->time_ms * (1 + 1e-12) / end_ms); /* a step to a token's end is at its end, whatever was rounded */
 }
 
+size_t race_rows(const Duel *d, LaneId id, const Trace *t, const View *v) {
+    const double at = race_at(d, id, v), rows = (double)t->layers + 1;
+    if (at <= 0) return 0;
+    return !race_whole(d, v) || at >= (double)d->tokens ? t->layers + 1 : 1 + (size_t)(rows * at / (double)d->tokens);
+}
+
 double compare_telling_ms(const View *v, const Trace *t) {
     const Duel *d = compare_duel(t, v);
     if (d == NULL) return 0;
@@ -108,7 +114,8 @@ const SceneClock compare_clock = {clock_length_ms, clock_step_ms, clock_ticks};
 
 enum { WORD_LEAST = 24 };
 
-static void track_cell(Stage *s, Box b, LaneId id, size_t token, double done) {
+/* done 0..1. All tokens in one pass go through layers, not along the track: every cell fills from above. */
+static void track_cell(Stage *s, Box b, LaneId id, size_t token, double done, bool whole) {
     DrawTag tag = tag_of(TAG_RACE);
     tag.token = (int32_t)token;
     tag.index = (int32_t)id;
@@ -118,20 +125,16 @@ static void track_cell(Stage *s, Box b, LaneId id, size_t token, double done) {
     const Color fill = compare_color(id), empty = 0xff20262f;
     stage_cell(s, cell, empty, at);
     const double shown = s->v->reduced_motion ? floor(done) : done;
-    if (shown > 0) stage_cell(s, (Box){cell.x, cell.y, cell.w * shown, cell.h}, style_alpha(fill, done < 1 ? 0.55 : 1), at);
+    const Box part = {cell.x, cell.y, whole ? cell.w : cell.w * shown, whole ? cell.h * shown : cell.h};
+    if (shown > 0) stage_cell(s, part, style_alpha(fill, done < 1 ? 0.55 : 1), at);
     if (token == s->token && cell.w >= 4) stage_frame(s, box_inset(cell, 0.6), 1, INK_WHITE, 1.2, -1);
     if (cell.w < WORD_LEAST || cell.h < 13) return; /* one narrow word in ten would say less than none */
     char word[WORD_BYTES];
     word_token(word, sizeof word, s->t, token);
     const Type type = stage_text_width(s, word, type_small) + 4 <= cell.w ? type_small : type_tiny;
     if (stage_text_width(s, word, type) + 2 > cell.w) return;
-    const Color ink = done >= 1 ? color_text_on(fill) : INK_SOFT;
+    const Color ink = done >= 1 ? color_text_on(fill) : done > 0 ? INK_TEXT : INK_SOFT;
     stage_text(s, word, cell.x + cell.w / 2, b.y + b.h / 2 + 3.7, type_in(type, ink), ALIGN_CENTER, 0, at);
-}
-
-/* All at once, a pass goes through layers, not along the tokens: the whole row fills from above. */
-static void track_pass(Stage *s, Box b, LaneId id, double share) {
-    if (share > 0 && share < 1) stage_cell(s, (Box){b.x, b.y, b.w, b.h * share}, style_alpha(compare_color(id), 0.55), -1);
 }
 
 static void track(Stage *s, const Duel *d, LaneId id, Box b, double label_w, double rate_w) {
@@ -146,10 +149,9 @@ static void track(Stage *s, const Duel *d, LaneId id, Box b, double label_w, dou
     const Box row = {b.x + label_w, b.y + 2, b.w - label_w - rate_w, b.h - 4};
     const double cell_w = row.w / T;
     for (size_t i = 0; i < d->tokens; i++) {
-        const double part = whole ? (done >= T ? 1 : 0) : fmax(0, fmin(1, done - (double)i));
-        track_cell(s, (Box){row.x + cell_w * (double)i, row.y, cell_w, row.h}, id, i, part);
+        const double part = whole ? done / T : fmax(0, fmin(1, done - (double)i));
+        track_cell(s, (Box){row.x + cell_w * (double)i, row.y, cell_w, row.h}, id, i, part, whole);
     }
-    if (whole) track_pass(s, row, id, s->v->reduced_motion ? floor(done / T) : done / T);
     const double rate = race_rate(d, id, whole);
     word_count(value, sizeof value, llround(rate));
     if (!runs)
@@ -186,14 +188,14 @@ static void seconds_words(char *out, size_t room, double seconds) {
         snprintf(out, room, "%.2f s", seconds);
 }
 
-static void clock_words(char *out, size_t room, const Duel *d, const View *v) {
+static void clock_words(char *out, size_t room, const Duel *d, const View *v, bool brief) {
     const bool whole = race_whole(d, v);
     const double length_s = race_length_s(d, whole), slower = RACE_MS / 1000.0 / length_s;
-    char now[32], measured[96];
+    char now[32], measured[160];
     seconds_words(now, sizeof now, length_s * v->time_ms / RACE_MS);
     const size_t runs = whole ? d->lane[LANE_SPARSE].prompt.runs : d->lane[LANE_SPARSE].decode.runs;
-    snprintf(measured, sizeof measured, "%s %zu run%s, %d thread%s", d->state == DUEL_MEASURING ? "measuring: median of" : "median of", runs,
-             runs == 1 ? "" : "s", d->threads, d->threads == 1 ? "" : "s");
+    snprintf(measured, sizeof measured, "%s %zu run%s, %d thread%s%s%s", d->state == DUEL_MEASURING ? "measuring: median of" : "median of", runs,
+             runs == 1 ? "" : "s", d->threads, d->threads == 1 ? "" : "s", brief ? "" : ", ", brief ? "" : d->variant);
     if (!race_measured(d, whole))
         snprintf(out, room, d->measures ? "measuring … until then the lanes race by FLOPs" : "not measured: the lanes race by FLOPs");
     else if (slower >= 1)
@@ -203,7 +205,7 @@ static void clock_words(char *out, size_t room, const Duel *d, const View *v) {
 }
 
 void compare_race(Stage *s, const Duel *d, Box b) {
-    char text[200];
+    char text[600];
     const bool whole = race_whole(d, s->v);
     stage_panel(s, b);
     double right = b.x + b.w - 14;
@@ -212,8 +214,9 @@ void compare_race(Stage *s, const Duel *d, Box b) {
     const bool narrow = b.w < 1000;
     snprintf(text, sizeof text, narrow ? "The same %zu token%s" : "The same %zu token%s, three models", d->tokens, d->tokens == 1 ? "" : "s");
     const double title_w = stage_text(s, text, b.x + 14, b.y + 23, type_head, ALIGN_LEFT, 0, -1);
-    clock_words(text, sizeof text, d, s->v);
     const double room = right - 10 - (b.x + 14 + title_w + 14);
+    clock_words(text, sizeof text, d, s->v, false);
+    if (stage_text_width(s, text, type_label) > room) clock_words(text, sizeof text, d, s->v, true);
     const int32_t at = stage_tag(s, (Box){b.x + 14 + title_w + 14, b.y + 8, fmax(0, room), 21}, tag_of(TAG_STOPWATCH));
     if (room > 60) stage_text(s, text, b.x + 14 + title_w + 14, b.y + 23, type_label, ALIGN_LEFT, room, at);
     const double top = b.y + 34, pitch = (b.h - 34 - 8) / DUEL_LANES;

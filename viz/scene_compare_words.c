@@ -40,7 +40,9 @@ static void describe_lane(Words *o, const Duel *d, const DrawTag *tag, const Vie
 
 static bool block_touched(const Duel *d, const DrawTag *tag, const Trace *t, const View *v) {
     const double at = race_at(d, (LaneId)tag->index, v);
-    if (tag->expert < 0 || at <= 0) return at > 0;
+    const size_t row = tag->token == PART_OUTPUT ? t->layers : (size_t)(tag->layer + 1);
+    if (row >= race_rows(d, (LaneId)tag->index, t, v)) return false;
+    if (tag->expert < 0) return true;
     bool touched[16384];
     const TraceLayer *layer = &t->layer[tag->layer];
     const size_t end = race_whole(d, v) || at >= (double)d->tokens ? d->tokens : (size_t)at + 1;
@@ -209,6 +211,7 @@ static void tip_rate(Words *o, const Duel *d, const DuelLane *lane, Metric metri
     }
     words_add(o, "\n%.2f tokens a second: median of %zu run%s on this machine, %d thread%s", rate->median, rate->runs, rate->runs == 1 ? "" : "s",
               d->threads, d->threads == 1 ? "" : "s");
+    words_add(o, ", %s", d->variant);
     words_add(o, "\n%.2f to %.2f; %zu token%s in %.3f ms", rate->least, rate->most, tokens, tokens == 1 ? "" : "s",
               1e3 * (double)tokens / rate->median);
     if (metric == METRIC_DECODE)
@@ -305,6 +308,7 @@ void compare_narrate(Words *o, const Trace *t, const View *v) {
     if (d == NULL) return;
     const bool whole = race_whole(d, v);
     const double T = (double)d->tokens;
+    const size_t rows = race_rows(d, LANE_SPARSE, t, v);
     if (v->time_ms <= 0) {
         words_add(o,
                   whole ? "The three models are about to read the same %zu tokens, all in one pass."
@@ -327,7 +331,7 @@ void compare_narrate(Words *o, const Trace *t, const View *v) {
         const TraceLayer *layer = &t->layer[l];
         if (layer->experts > sizeof touched) return;
         compare_touched(touched, layer, 0, end, d->tokens);
-        for (size_t e = 0; e < layer->experts; e++) hit += touched[e];
+        for (size_t e = 0; e < layer->experts && l + 1 < rows; e++) hit += touched[e];
         of += layer->experts;
     }
     words_add(o, "; %zu of %zu experts %s.", hit, of, at < T ? "read so far" : "read");
