@@ -86,6 +86,11 @@ static void add_weighing(Words *o, const TourSubject *s) {
         const int32_t e = tour_choice(s->layer, s->token, k);
         scaled = e >= 0 && fabs(w[k] - w[0] * p[e] / p[first]) < 5e-3;
     }
+    if (trace_choices(s->layer, s->token) == 1) {
+        words_add(o, "It computes an answer, and its weight says how much that counts");
+        return;
+    }
+    words_add(o, "Each of them computes an answer of its own. ");
     words_add(o, scaled ? "Their scores, scaled to add up to 1, say how much each counts" : "Weights say how much each counts");
 }
 
@@ -218,6 +223,7 @@ SLOT(left_out, add_left_out(o, s))
 SLOT(weighing, add_weighing(o, s))
 SLOT(rest_note, add_rest_note(o, s))
 SLOT(head_chosen, add_head_chosen(o, s))
+SLOT(head_added, words_add(o, trace_choices(s->layer, s->token) == 1 ? "Its answer is weighed" : "Their answers are added"))
 SLOT(these_tokens, add_these_tokens(o, s))
 SLOT(scoring, add_scoring(o, s))
 SLOT(sends, add_sends(o, s))
@@ -260,7 +266,8 @@ static const struct {
     ROW(least_share),   ROW(least_logit), ROW(busiest),     ROW(busiest_load), ROW(choices_here), ROW(even_load),  ROW(touched_here),
     ROW(expected_here), ROW(capacity),    ROW(aux),         ROW(cv2),          ROW(who_chooses),  ROW(came_in),    ROW(added),
     ROW(run_share),     ROW(touched),     ROW(all_experts), ROW(flops),        ROW(flops_dense),  ROW(times_less), ROW(bytes_touched),
-    ROW(bytes),         ROW(weighing),    ROW(rest_note),   ROW(head_chosen),  ROW(these_tokens), ROW(scoring),    ROW(sends),
+    ROW(bytes),         ROW(weighing),    ROW(rest_note),   ROW(head_chosen),  ROW(these_tokens), ROW(head_added), ROW(scoring),
+    ROW(sends),
 };
 
 bool tour_fill(char *out, size_t room, const char *text, const Trace *t, const View *v) {
