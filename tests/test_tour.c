@@ -181,6 +181,37 @@ static void test_the_numbers_are_the_traces(void **state) {
     }
 }
 
+/* Rules that leave choices open, and a function that chooses experts that are not there: every step still has its words, whole and apart. */
+static void test_other_rules_have_their_words(void **state) {
+    (void)state;
+    static const struct {
+        const char *rule, *said;
+        int32_t second; /* every token's second choice */
+    } rules[] = {{"expert-choice", "was taken by E", -1}, {"hash", "The table sends", -1}, {"softmax-topk-renorm", "The router sends", 77}};
+    for (size_t r = 0; r < 3; r++) {
+        Picture p;
+        picture_open(&p, &eight);
+        snprintf(p.t.rule, sizeof p.t.rule, "%s", rules[r].rule);
+        for (size_t l = 0; l < p.t.layers; l++) {
+            for (size_t i = 0; i < p.t.tokens; i++) p.t.layer[l].topk[2 * i + 1] = rules[r].second;
+        }
+        go_to(&p, &tours[0], 3);
+        expect_said(&p, 3, "%s", rules[r].said);
+        for (size_t n = 0; n < tour_count && rules[r].second < 0; n++) {
+            for (size_t i = 0; i < tours[n].count; i++) {
+                go_to(&p, &tours[n], i);
+                picture_build(&p, 1280, 720);
+                check_words(&p, &tours[n].steps[i], rules[r].rule);
+            }
+        }
+        char said[TOUR_TEXT_BYTES];
+        for (size_t n = 0; n < tour_count; n++) {
+            for (size_t i = 0; i < tours[n].count; i++) assert_true(tour_fill(said, sizeof said, tours[n].steps[i].text, &p.t, &p.v));
+        }
+        picture_close(&p);
+    }
+}
+
 static void test_the_followed_token_can_be_another(void **state) {
     (void)state;
     Picture p;
@@ -318,6 +349,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_step_lights_what_it_speaks_of),
         cmocka_unit_test(test_the_numbers_are_the_traces),
+        cmocka_unit_test(test_other_rules_have_their_words),
         cmocka_unit_test(test_the_followed_token_can_be_another),
         cmocka_unit_test(test_no_slot_is_unknown),
         cmocka_unit_test(test_keys_and_mouse_walk_a_tour),
