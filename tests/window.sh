@@ -118,6 +118,15 @@ scene_tour2
 state '--tour 4 opens the tour of lesson 04, and behind its last step it is over' 'layer=2 beat=[67] '
 if grep -q 'tour=' state; then echo "not ok a tour ends: $(cat state)"; else echo 'ok a tour ends'; fi
 
+scene_tour3() {
+    start --simulate 4x8x2x12 --paused
+    keys ctrl+plus ctrl+0 0 Right Escape 0 # Ctrl and 0 is the size, 0 alone the tour
+    quit
+}
+scene_tour3
+state 'Ctrl and 0 resets the size' 'scale=1 '
+state 'Esc leaves the tour, 0 begins it anew' 'tour=intro:1'
+
 # a script drives the window as it drives no window: the same picture, the same film, and it closes
 if command -v ffmpeg >/dev/null 2>&1; then film='record start in.gif'; else film=; fi
 printf '%s\n' tour 'key Enter' 'wait 900' 'click tour next' 'wait 500' "$film" 'wait 400' 'shot in.png' quit >script.txt
