@@ -59,6 +59,7 @@ CLI = $(patsubst %.c,$(OBJ)/%.o,$(filter-out src/cli/main.c,$(wildcard src/cli/*
 VIZ_PLAIN := $(shell grep -L '^ *. *include <\(SDL\|cairo\)' $(wildcard viz/*.c) /dev/null | grep -v -e '^viz/main.c' -e '^/dev')
 VIZ_LIB = $(patsubst %.c,$(OBJ)/%.o,$(filter-out viz/main.c,$(if $(VIZ),$(wildcard viz/*.c),$(VIZ_PLAIN))))
 CORPUS = $(patsubst %.c,$(OBJ)/%.o,$(wildcard data/corpus/*.c))
+CORPUS_TEXT = $(filter-out %/main.o,$(CORPUS)) # the generator itself: the window trains on its text
 WINDOW := $(and $(VIZ),$(wildcard viz/main.c))
 
 # tests/test_*.c: float; tests/double_*.c: the whole library with real = double; tests/viz_*.c: what draws with cairo
@@ -101,7 +102,7 @@ $(OBJ)/libmoe-double.a: $(DOUBLE) $(OBJ)/files
 	$(archive)
 $(OBJ)/libcli.a: $(CLI) $(OBJ)/files
 	$(archive)
-$(OBJ)/libviz.a: $(VIZ_LIB) $(OBJ)/files
+$(OBJ)/libviz.a: $(VIZ_LIB) $(CORPUS_TEXT) $(OBJ)/files
 	$(archive)
 
 $(BUILD)/moe: $(OBJ)/src/cli/main.o $(CLI) $(OBJ)/libmoe.a $(BUILD)/linked

@@ -29,7 +29,7 @@ unset SDL_VIDEODRIVER WAYLAND_DISPLAY
 
 # start FLAGS...: opens the window and waits until it is there
 start() {
-    rm -f route-*.png route-*.mp4 stack-*.png compare-*.png
+    rm -f route-*.png route-*.mp4 stack-*.png compare-*.png train-*.png
     "$viz" --print-state "$@" >state 2>errors &
     program=$!
     window=$(timeout 60 xdotool search --sync --onlyvisible --pid $program 2>/dev/null | head -1)
@@ -312,6 +312,40 @@ if [ -n "$model" ]; then
 else
     echo 'SKIP the comparison: data/model.gguf is not there (make model)'
 fi
+
+# the third view: two lanes train, balancing is switched off and on while they do, and the picture that P saves is made again from its line
+scene_train() {
+    start --simulate 4x8x2x12 --paused
+    keys 3 space
+    sleep 3
+    keys b
+    sleep 2
+    keys plus
+    sleep 2
+    keys space Up shift+Right
+    sleep 2
+    keys p
+    until_true test -s train-1.png
+    quit
+}
+scene_train
+state '3 and space train two lanes' '^Train .*steps=[1-9][0-9]'
+state 'B and + change the balance while it trains' 'aux-at=2@[0-9]*:0,2@[0-9]*:0.001'
+state 'up chooses the lane' ' lane=1 '
+state 'shift and right chooses the layer' 'lane-layer=1 '
+"$viz" --state "$(cat state)" --shot again.png 2>>errors
+if cmp -s train-1.png again.png; then echo 'ok the training that P saves is what --state and --shot train again'; else
+    echo "not ok the training that P saves is what --state and --shot train again: $(cat state errors)"
+fi
+
+scene_train2() {
+    start --simulate 4x8x2x12 --view train --train-steps 60
+    sleep 8
+    keys Home Right Right minus
+    quit
+}
+scene_train2
+state 'training ends where it was told to, and right goes a step on' '^Train time=80 .*steps=60'
 
 # without a display nothing opens, and the message says what to do instead
 (unset DISPLAY; "$viz" --simulate 4x8x2x12 >/dev/null 2>errors)

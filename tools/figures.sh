@@ -12,6 +12,7 @@ if command -v ffmpeg >/dev/null 2>&1; then # under a megabyte, and small enough 
 else
     echo 'docs/pictures/route.gif stays: ffmpeg was not found'
 fi
+"$build/moe-viz" --view train --train-steps 300 --aux-at 1@150:0.1 --size 1280x720 --shot docs/pictures/train.png
 awk '/^```/ { inside = 0 }
      !inside { print }
      /^```console/ { block = 1; next }

@@ -64,6 +64,12 @@ typedef enum {
     TAG_CONTRAST, /* layer, expert: one cell, two texts */
     TAG_TOKEN2,   /* token: of the second text */
     TAG_BUTTON,   /* index: which button (scene.h) */
+    /* the Train view: two lanes */
+    TAG_TRAIN_LANE,  /* index: lane */
+    TAG_TRAIN_CELL,  /* index: lane; layer, expert; token: the last step of the column */
+    TAG_TRAIN_STEP,  /* index: metric; token: step; layer: 0 all, otherwise from 1: a column of a chart */
+    TAG_TRAIN_COUNT, /* index: metric; expert: lane; token: step; layer as above */
+    TAG_TRAIN_WORDS, /* the settings */
     TAG_TOUR,     /* index: a button of the guided tour, or its box (tour.h) */
     /* the Compare view: index is the lane */
     TAG_LANE,      /* its name and size */

@@ -204,6 +204,15 @@ static Want command_text(View *v, const Trace *t, const char *text) {
     case 'W':
         view_next_twin(v, t);
         break;
+    case 'b':
+    case 'B':
+        if (v->page == PAGE_TRAIN) view_toggle_balance(v, v->lane);
+        break;
+    case '+':
+    case '=':
+    case '-':
+        if (v->page == PAGE_TRAIN) view_change_balance(v, v->lane, text[0] == '-' ? -1 : 1);
+        break;
     case 'd':
     case 'D':
         if (v->page == PAGE_COMPARE)

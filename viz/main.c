@@ -8,6 +8,7 @@
 #include "viz/bench.h"
 #include "viz/duel.h"
 #include "viz/headless.h"
+#include "viz/lanes_run.h"
 #include "viz/paint.h"
 #include "viz/record.h"
 #include "viz/scene_compare.h"
@@ -31,7 +32,12 @@ typedef struct {
     const char *size, *at, *state, *view, *tour; /* how it looks */
     double scale, speed;
     bool reduced_motion, no_narration, paused;
+    LaneSettings lanes; /* the Train view */
+    size_t train_steps; /* 0: STILL_STEPS for a file, as many as there can be in the window */
+    size_t state_steps; /* that a state line speaks of */
+    char state_changes[512]; /* likewise, as --aux-at takes them */
 } Settings;
+enum { STILL_STEPS = 300 };
 
 static const Command viz_command = {
     "moe-viz",
@@ -45,7 +51,8 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
     const Option table[] = {
         {"--text", OPT_TEXT, &o->text, 0, 0, NULL, "TEXT", "the first sentence; - reads standard input"},
         {"--model", OPT_TEXT, &o->model, 0, 0, NULL, "FILE", "any GGUF that the engine opens; otherwise the shipped model"},
-        {"--experts-used", OPT_SIZE, &o->experts_used, 0, 0, NULL, "K", "experts per token, instead of the model's own number; 0 keeps it"},
+        {"--experts-used", OPT_SIZE, &o->experts_used, 0, 0, NULL, "K",
+         "experts per token, instead of the model's own number; 0 keeps it; of the Train view too"},
         {"--noise", OPT_SIZE, &o->noise, 0, 1e9, NULL, "SEED", "noisy-topk: with the noise of training, drawn from SEED; without it there is none"},
         {"--trace", OPT_TEXT, &o->trace, 0, 0, NULL, "FILE", "show a trace that `moe route --trace` saved"},
         {"--simulate", OPT_TEXT, &o->simulate, 0, 0, NULL, "LxExKxT",
@@ -64,7 +71,7 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--window", OPT_FLAG, &o->in_window, 0, 0, NULL, "", "run the script in a window"},
         {"--dump-scene", OPT_FLAG, &o->dump_scene, 0, 0, NULL, "", "no window: what is on the screen, as text"},
         {"--fallback", OPT_TEXT, &o->fallback, 0, 0, NULL, "NAME", "where no window opens, write NAME.png and, with ffmpeg, NAME.mp4 instead"},
-        {"--view", OPT_TEXT, &o->view, 0, 0, NULL, "NAME", "route, stack or compare"},
+        {"--view", OPT_TEXT, &o->view, 0, 0, NULL, "NAME", "route, stack, train or compare"},
         {"--tour", OPT_MAYBE, &o->tour, 0, 0, NULL, "[NN]", "begin with the guided tour, or with the one of lesson NN (01 to 13)"},
         {"--size", OPT_TEXT, &o->size, 0, 0, NULL, "WxH", "pixels of window, picture or film"},
         {"--at", OPT_TEXT, &o->at, 0, 0, NULL, "TIME", "milliseconds, or layer:beat or layer:beat:token (layer and beat from 1, token from 0)"},
@@ -75,6 +82,26 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--reduced-motion", OPT_FLAG, &o->reduced_motion, 0, 0, NULL, "", "highlights instead of travel"},
         {"--no-narration", OPT_FLAG, &o->no_narration, 0, 0, NULL, "", "without the sentence that says what is shown"},
         {"--print-state", OPT_FLAG, &o->print_state, 0, 0, NULL, "", "print the view as a line when the window closes"},
+        {"--train-steps", OPT_SIZE, &o->train_steps, 0, LANE_STEPS_MAX, NULL, "N",
+         "Train view: steps of both lanes; 0: 300 for a file, 20000 in the window"},
+        {"--train-text", OPT_TEXT, &o->lanes.text_path, 0, 0, NULL, "FILE", "Train view: a text of your own instead of the shipped corpus"},
+        {"--rule", OPT_TEXT, &o->lanes.rule, 0, 0, NULL, "NAME", "Train view: a rule of `moe train`; two with a comma between for the two lanes"},
+        {"--aux", OPT_TEXT, &o->lanes.aux, 0, 0, NULL, "X,Y",
+         "Train view: weight of the load-balancing loss in either lane (0,0.1; B, + and - change it)"},
+        {"--bias-rate", OPT_TEXT, &o->lanes.bias_rate, 0, 0, NULL, "X,Y",
+         "Train view, sigmoid-bias: what a step moves the biases by in either lane (0,0.01)"},
+        {"--aux-at", OPT_TEXT, &o->lanes.changes, 0, 0, NULL, "LIST",
+         "Train view: changes on the way as lane@step:weight, such as 2@150:0,1@150:0.1"},
+        {"--lr", OPT_TEXT, &o->lanes.lr, 0, 0, NULL, "X", "Train view: learning rate, constant after ten steps; two with a comma between"},
+        {"--capacity", OPT_TEXT, &o->lanes.capacity, 0, 0, NULL, "X", "Train view: capacity factor, 0: no limit; two with a comma between"},
+        {"--experts", OPT_SIZE, &o->lanes.experts, 1, LANE_CELLS_MAX, NULL, "N", "Train view: experts a layer"},
+        {"--layers", OPT_SIZE, &o->lanes.layers, 1, LANE_CELLS_MAX, NULL, "N", "Train view: layers"},
+        {"--dim", OPT_SIZE, &o->lanes.dim, 4, 4096, NULL, "N", "Train view: model width"},
+        {"--expert-dim", OPT_SIZE, &o->lanes.expert_dim, 0, 65536, NULL, "N", "Train view: hidden width of an expert; 0: 2 x dim"},
+        {"--batch", OPT_SIZE, &o->lanes.batch, 1, 65536, NULL, "N", "Train view: sequences a step"},
+        {"--context", OPT_SIZE, &o->lanes.context, 1, 65536, NULL, "N", "Train view: tokens a sequence"},
+        {"--vocab", OPT_TEXT, &o->lanes.vocab, 0, 0, NULL, "N|bytes", "Train view: tokens to learn from the text; bytes: no merges"},
+        {"--seed", OPT_SEED, &o->lanes.seed, 0, 0, NULL, "N", "Train view: of everything random, the same for both lanes"},
         {"--bench-frames", OPT_SIZE, &o->bench_frames, 0, 100000, NULL, "N",
          "time N frames of each view at its largest, and the opening of a large trace"},
         {NULL, OPT_FLAG, NULL, 0, 0, NULL, NULL, NULL},
@@ -176,7 +203,7 @@ static Status set_page(View *v, const char *name, Fault *f) {
     for (size_t i = 0; i < scene_page_count; i++) {
         if (strcasecmp(name, scene_pages[i].name) == 0) return v->page = i, STATUS_OK;
     }
-    return fault(f, STATUS_USAGE, "--view %s: expected route, stack or compare", name);
+    return fault(f, STATUS_USAGE, "--view %s: expected route, stack, train or compare", name);
 }
 
 /* --tour, before anything is opened: a name that is wrong is said at once. */
@@ -207,6 +234,43 @@ static View make_view(const Settings *o) {
     return v;
 }
 
+/* ---- the Train view ---- */
+
+static bool starts_with_train(const char *text) { return text != NULL && strncasecmp(text, "train", 5) == 0 && (text[5] == '\0' || text[5] == ' '); }
+static bool shows_training(const Settings *o) { return starts_with_train(o->view) || starts_with_train(o->state); }
+
+/* The value of name= in a state line; false: it is not there. */
+static bool state_value(char *out, size_t room, const char *state, const char *name) {
+    const char *at = state == NULL ? NULL : strstr(state, name);
+    if (at == NULL) return false;
+    at += strlen(name);
+    snprintf(out, room, "%.*s", (int)strcspn(at, " "), at);
+    return true;
+}
+
+/* Both lanes, set up and not yet training. A state line knows how many steps there were, and where weights changed. */
+static Status begin_lanes(LaneRun **run, Settings *o, View *v, Fault *f) {
+    char steps[32];
+    o->lanes.experts_used = shows_training(o) ? o->experts_used : 0;
+    if (starts_with_train(o->state)) {
+        if (state_value(o->state_changes, sizeof o->state_changes, o->state, " aux-at=") && o->lanes.changes == NULL)
+            o->lanes.changes = o->state_changes;
+        if (state_value(steps, sizeof steps, o->state, " steps=")) o->state_steps = (size_t)strtoul(steps, NULL, 10);
+    }
+    const Status status = lanes_new(run, &o->lanes, f);
+    if (status == STATUS_OK) v->lanes = lanes_of(*run);
+    return status;
+}
+
+/* For a picture, film or dump, or the moment that a state line names: all steps first. */
+static Status train_lanes(LaneRun *run, const Settings *o, Fault *f) {
+    LaneWish wish = lanes_wish(run);
+    wish.train = true;
+    wish.until = o->state_steps > o->train_steps ? o->state_steps : o->train_steps > 0 ? o->train_steps : STILL_STEPS;
+    const Status status = lanes_ask(run, &wish, f);
+    return status == STATUS_OK ? lanes_wait(run, stderr, f) : status;
+}
+
 /* ---- ends ---- */
 
 /* Compare's three models, where the trace came from a model that runs. *d stays NULL otherwise. */
@@ -232,9 +296,9 @@ static Status finish_duel(Duel *duel, const Settings *o, const Trace *t, View *v
 }
 
 /* The moment that a picture shows by itself: something finished. The end of the second layer's routing, or of the only layer's; all of the
- * stack; the first of the race's lanes through. */
+ * stack; the last step of a training; the first of the race's lanes through. */
 static double telling_ms(const View *v, const Trace *t) {
-    if (v->page == PAGE_STACK) return view_length_ms(v, t);
+    if (v->page == PAGE_STACK || v->page == PAGE_TRAIN) return view_length_ms(v, t);
     if (v->page == PAGE_COMPARE) return compare_telling_ms(v, t);
     return timeline_rest_ms(t, t->layers > 1 ? 1 : 0, BEAT_SUM);
 }
@@ -252,13 +316,19 @@ static Status run_files(const Settings *o, const char *shot, const char *film, c
     return status;
 }
 
-static Status run_fallback(const Settings *o, Source **source, Trace **trace, Trace **versus, View *v, int width_px, int height_px, Fault *f) {
+/* All that is to be shown without a window. */
+static Status begin_files(const Settings *o, LaneRun *lanes, Source **source, Trace **trace, Trace **versus, View *v, Fault *f) {
+    Status status = shows_training(o) ? train_lanes(lanes, o, f) : begin(source, trace, o, true, f);
+    if (status == STATUS_OK && !shows_training(o)) status = begin_versus(versus, *source, o, f);
+    return status == STATUS_OK ? set_view(v, o, *trace, *versus, f) : status;
+}
+
+static Status run_fallback(const Settings *o, LaneRun *lanes, Source **source, Trace **trace, Trace **versus, View *v, int width_px, int height_px,
+                           Fault *f) {
     char picture[4096], film[4096];
     snprintf(picture, sizeof picture, "%s.png", o->fallback);
     snprintf(film, sizeof film, "%s.mp4", o->fallback);
-    Status status = begin(source, trace, o, true, f);
-    if (status == STATUS_OK) status = begin_versus(versus, *source, o, f);
-    if (status == STATUS_OK) status = set_view(v, o, *trace, *versus, f);
+    Status status = begin_files(o, lanes, source, trace, versus, v, f);
     if (status == STATUS_OK) status = run_files(o, picture, NULL, *trace, v, width_px, height_px, f);
     if (status != STATUS_OK) return status;
     fprintf(stderr, "wrote %s\n", picture);
@@ -278,8 +348,8 @@ static void print_state(const View *v, const Trace *t) {
     printf("%s\n", line);
 }
 
-static Status run_window(const Settings *o, Script *script, Source **source, Trace **trace, Trace **versus, View *v, int width_px, int height_px,
-                         Fault *f) {
+static Status run_window(const Settings *o, LaneRun *lanes, Script *script, Source **source, Trace **trace, Trace **versus, View *v, int width_px,
+                         int height_px, Fault *f) {
     Fault why = {{0}};
     if (!window_possible(&why)) {
         if (o->fallback == NULL) {
@@ -287,18 +357,30 @@ static Status run_window(const Settings *o, Script *script, Source **source, Tra
             return STATUS_FAIL;
         }
         fprintf(stderr, "moe-viz: no window: no display was found; writing %s.png and a film instead\n", o->fallback);
-        return run_fallback(o, source, trace, versus, v, width_px, height_px, f);
+        return run_fallback(o, lanes, source, trace, versus, v, width_px, height_px, f);
     }
     const bool placed = o->at != NULL || o->state != NULL || script != NULL || o->tour != NULL || has_versus(o);
     Status status = begin(source, trace, o, placed, f);
     if (status == STATUS_OK) status = begin_versus(versus, *source, o, f);
+    if (status == STATUS_OK && starts_with_train(o->state)) status = train_lanes(lanes, o, f);
     if (status == STATUS_OK && (placed || (*trace)->tokens > 0)) status = set_view(v, o, *trace, *versus, f);
     if (status == STATUS_OK && o->view != NULL) status = set_page(v, o->view, f);
     if (status == STATUS_OK && (*trace)->tokens > 0 && o->at == NULL && o->state == NULL && v->tour == NULL)
         v->playing = !o->paused && script == NULL; /* a script's clock is its own */
     Dueller *dueller = NULL;
     if (status == STATUS_OK) status = begin_duel(&dueller, o, f);
-    Window window = {*source, trace, versus, v, dueller, width_px, height_px, !o->paused && script == NULL, script};
+    if (v->page == PAGE_TRAIN && o->state == NULL) v->playing = !o->paused && script == NULL;
+    Window window = {*source,
+                     trace,
+                     versus,
+                     v,
+                     dueller,
+                     width_px,
+                     height_px,
+                     !o->paused && script == NULL,
+                     script,
+                     lanes,
+                     o->train_steps > 0 ? o->train_steps : LANE_STEPS_MAX};
     if (status == STATUS_OK) status = window_run(&window, f);
     duel_close(dueller);
     if (status == STATUS_OK && o->print_state) print_state(v, *trace);
@@ -324,7 +406,7 @@ static Status run_script(const Settings *o, Script *script, Source *source, Trac
     return status;
 }
 
-static Status run(const Settings *o, Fault *f) {
+static Status run(Settings *o, Fault *f) {
     int width_px = 0, height_px = 0;
     Status status = still_size(&width_px, &height_px, o->size, f);
     if (status != STATUS_OK) return status;
@@ -338,12 +420,12 @@ static Status run(const Settings *o, Fault *f) {
     Script *script = NULL;
     if (o->script_path != NULL) status = script_read(&script, o->script_path, f);
     const bool windowed = o->script_path != NULL ? o->in_window : o->shot == NULL && o->record == NULL && !o->dump_scene;
+    LaneRun *lanes = NULL;
+    if (status == STATUS_OK && (windowed || shows_training(o))) status = begin_lanes(&lanes, o, &view, f);
     if (status == STATUS_OK && windowed) {
-        status = run_window(o, script, &source, &trace, &versus, &view, width_px, height_px, f);
+        status = run_window(o, lanes, script, &source, &trace, &versus, &view, width_px, height_px, f);
     } else if (status == STATUS_OK) {
-        status = begin(&source, &trace, o, true, f);
-        if (status == STATUS_OK) status = begin_versus(&versus, source, o, f);
-        if (status == STATUS_OK) status = set_view(&view, o, trace, versus, f);
+        status = begin_files(o, lanes, &source, &trace, &versus, &view, f);
         if (status == STATUS_OK && script != NULL)
             status = run_script(o, script, source, &trace, &versus, &view, width_px, height_px, f);
         else if (status == STATUS_OK)
@@ -353,13 +435,14 @@ static Status run(const Settings *o, Fault *f) {
     source_close(source);
     drop(versus);
     drop(trace);
+    lanes_free(lanes);
     paint_close();
     return status;
 }
 
 int main(int argc, char **argv) {
     (void)fast_use(isa_best(), NULL); /* as moe does: speeds that are shown are those that one gets */
-    Settings o = {.size = "1280x720", .scale = 1, .speed = 1, .noise = SIZE_MAX};
+    Settings o = {.size = "1280x720", .scale = 1, .speed = 1, .noise = SIZE_MAX, .lanes = lane_defaults};
     Fault f = {{0}};
     bool done = false;
     Status status = parse(&o, argc, argv, &done, &f);

@@ -1,14 +1,16 @@
 /* scene.c: one picture: the frame and the view inside it. Enters: trace, view, size. Leaves: the draw list that paint reads.
  * The views are rows of scene_pages; header and transport are in scene_frame.c, hover and help in scene_overlay.c. */
 #include "viz/scene_compare.h"
+#include "viz/scene_train.h"
 
 #include <math.h>
 #include <string.h>
 
 const ScenePage scene_pages[] = {
-    {'1', "Route", route_build, NULL}, /* one layer, close up */
-    {'2', "Stack", stack_build, NULL}, /* all layers, a token's way */
-    {'4', "Compare", compare_build, &compare_clock}, /* sparse and dense side by side, on a stopwatch */
+    {'1', "Route", route_build, NULL, false}, /* one layer, close up */
+    {'2', "Stack", stack_build, NULL, false}, /* all layers, a token's way */
+    {'3', "Train", train_build, &train_clock, true}, /* two lanes from one seed, live */
+    {'4', "Compare", compare_build, &compare_clock, false}, /* sparse and dense side by side, on a stopwatch */
 };
 const size_t scene_page_count = sizeof scene_pages / sizeof *scene_pages;
 
@@ -60,9 +62,10 @@ void scene_build(DrawList *list, const Trace *t, const View *v, int width_px, in
     Stage stage = make_stage(list, t, v, width_px, height_px), *s = &stage;
     stage_cell(s, (Box){0, 0, s->width, s->height}, INK_BACK, -1);
     const Box room = {0, HEADER_UNITS, s->width, s->height - HEADER_UNITS - TRANSPORT_UNITS};
-    if (s->layer != NULL) {
+    const ScenePage *page = &scene_pages[v->page < scene_page_count ? v->page : 0];
+    if (s->layer != NULL || page->without_trace) {
         open_camera(s, room);
-        scene_pages[v->page < scene_page_count ? v->page : 0].build(s, room.x, room.y, room.w, room.h);
+        page->build(s, room.x, room.y, room.w, room.h);
         close_camera(s);
     } else {
         nothing_yet(s, room);

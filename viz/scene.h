@@ -31,14 +31,16 @@ typedef struct {
     double (*length_ms)(const Trace *t, const View *v);
     double (*step_ms)(const Trace *t, const View *v, int by, bool far); /* where → (by 1) and ← (by −1) lead, with Shift: far */
     void (*ticks)(Stage *s, double x, double y, double w);              /* marks on the timeline's track */
+    void (*words)(char *out, size_t room, const Trace *t, const View *v); /* where it stands; NULL: minutes and seconds */
 } SceneClock;
 typedef struct {
     char key; /* the digit that opens it, and its number on the tab */
     const char *name;
     void (*build)(Stage *s, double x, double y, double w, double h); /* the part between header and transport */
     const SceneClock *clock;                                         /* NULL: the trace's layers and beats */
+    bool without_trace;                                              /* it has something to show before any text was routed */
 } ScenePage;
-enum { PAGE_ROUTE, PAGE_STACK, PAGE_COMPARE }; /* their rows */
+enum { PAGE_ROUTE, PAGE_STACK, PAGE_TRAIN, PAGE_COMPARE }; /* their rows */
 extern const ScenePage scene_pages[];
 extern const size_t scene_page_count;
 
@@ -61,6 +63,18 @@ bool stack_twin_second(const Trace *t, const View *v);   /* it stands in the sec
 /* Follows the word that stands at `second_token` of the second text, here and there; false where this text does not have it. */
 bool stack_pair_with(View *v, const Trace *t, size_t second_token);
 double compare_telling_ms(const View *v, const Trace *t); /* the race's moment when the first lane is through */
-enum { BUTTON_TWIN, BUTTON_VERSUS, BUTTON_DIFFERENCE, BUTTON_RACE, BUTTON_MEASURE }; /* index of a TAG_BUTTON: the keys W, V, D; D, S of Compare */
+/* index of a TAG_BUTTON: the keys W, V, D; D, S of Compare; B, −, + (token: the lane), Shift ← and → of Train */
+enum {
+    BUTTON_TWIN,
+    BUTTON_VERSUS,
+    BUTTON_DIFFERENCE,
+    BUTTON_RACE,
+    BUTTON_MEASURE,
+    BUTTON_BALANCE,
+    BUTTON_WEIGHT_DOWN,
+    BUTTON_WEIGHT_UP,
+    BUTTON_LAYER_BACK,
+    BUTTON_LAYER_ON
+};
 
 #endif

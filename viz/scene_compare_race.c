@@ -108,7 +108,7 @@ static void clock_ticks(Stage *s, double x, double y, double w) {
     }
 }
 
-const SceneClock compare_clock = {clock_length_ms, clock_step_ms, clock_ticks};
+const SceneClock compare_clock = {clock_length_ms, clock_step_ms, clock_ticks, NULL};
 
 /* ---- the tracks ---- */
 

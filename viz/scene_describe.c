@@ -5,6 +5,7 @@
 #include "viz/scene_compare.h"
 #include "viz/scene_rules.h"
 #include "viz/scene_stack.h"
+#include "viz/scene_train.h"
 #include "viz/tour.h"
 
 #include <math.h>
@@ -100,7 +101,10 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
     if (room > 0) line[0] = '\0';
     switch (tag->kind) {
     case TAG_TITLE:
-        words_add(o, "title model \"%s\" source %s rule %s", t->model, t->source, t->rule);
+        if (v->page == PAGE_TRAIN)
+            words_add(o, "title two lanes from one seed source real: training");
+        else
+            words_add(o, "title model \"%s\" source %s rule %s", t->model, t->source, t->rule);
         break;
     case TAG_PAGE:
         words_add(o, "view %c %s%s", scene_pages[tag->index].key, scene_pages[tag->index].name, (size_t)tag->index == v->page ? " active" : "");
@@ -167,7 +171,7 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
         tour_describe(o, tag, t, v);
         break;
     default:
-        if (!compare_describe(o, tag, t, v) && !stack_describe(o, tag, t, v)) words_add(o, "%s", tag_name(tag->kind));
+        if (!train_describe(o, tag, v) && !compare_describe(o, tag, t, v) && !stack_describe(o, tag, t, v)) words_add(o, "%s", tag_name(tag->kind));
         break;
     }
 }

@@ -1,6 +1,7 @@
 /* scene_frame.c: what frames every view: header (name, model, provenance, tabs) above, narration and transport below.
  * Enters: a stage and a box. Leaves: items and tags. */
 #include "viz/scene_rules.h"
+#include "viz/scene_train.h"
 #include "viz/tour.h"
 
 #include <math.h>
@@ -56,8 +57,22 @@ static double tour_tab(Stage *s, double right) {
     return b.x - 6;
 }
 
+/* Of a page that shows no trace: what it shows, and where that comes from. */
+static void other_title(Stage *s, double x, double right, const char *source, Color dot) {
+    char text[160];
+    train_title(text, sizeof text, s->v);
+    const int32_t tag = stage_tag(s, (Box){x, 4, fmax(0, right - x), 38}, tag_of(TAG_TITLE));
+    const double pill_w = stage_text_width(s, source, type_label) + 30, room = right - x - pill_w - 14;
+    const double w = room > 40 ? stage_text(s, text, x, 28, type_body, ALIGN_LEFT, room, tag) : 0;
+    if (pill_w < right - x) pill(s, x + w + (w > 0 ? 14 : 0), 12, source, dot);
+}
+
 static void title(Stage *s, double x, double right) {
     const Trace *t = s->t;
+    if (s->v->page == PAGE_TRAIN) {
+        other_title(s, x, right, "real: training", INK_GOOD);
+        return;
+    }
     const bool simulated = strcmp(t->source, "real") != 0;
     const char *source = t->layers == 0 ? "no trace" : t->source;
     const double room = right - x - stage_text_width(s, source, type_label) - 30 - 16;
@@ -155,7 +170,8 @@ static void track(Stage *s, Box b) {
 
 static void clock_and_speed(Stage *s, double right, double y) {
     char text[64];
-    snprintf(text, sizeof text, "%g×%s", s->v->speed, s->v->loop ? "  loop" : "");
+    const SceneClock *clock = scene_pages[s->v->page].clock;
+    snprintf(text, sizeof text, "%g×%s", s->v->speed, s->v->loop && clock != &train_clock ? "  loop" : "");
     const double w = fmax(52, stage_text_width(s, text, type_body) + 22);
     const Box speed = {right - w, y - 13, w, 26};
     const int32_t tag = stage_tag(s, speed, tag_of(TAG_SPEED));
@@ -163,6 +179,7 @@ static void clock_and_speed(Stage *s, double right, double y) {
     stage_text(s, text, speed.x + w / 2, y + 4.5, type_body, ALIGN_CENTER, 0, tag);
     const int now_s = (int)(s->v->time_ms / 1000), all_s = (int)(view_length_ms(s->v, s->t) / 1000 + 0.5);
     snprintf(text, sizeof text, "%d:%02d / %d:%02d", now_s / 60, now_s % 60, all_s / 60, all_s % 60);
+    if (clock != NULL && clock->words != NULL) clock->words(text, sizeof text, s->t, s->v);
     stage_text(s, text, speed.x - 12, y + 4, type_label, ALIGN_RIGHT, 0, -1);
 }
 
@@ -170,7 +187,7 @@ void scene_transport(Stage *s, Box b) {
     stage_rect(s, b, 0, 0xff12161d, -1);
     stage_line(s, b.x, b.y, b.x + b.w, b.y, INK_LINE, 1);
     char line[512];
-    if (s->layer != NULL && s->v->narration && s->v->tour == NULL) { /* a tour speaks for itself */
+    if ((s->layer != NULL || scene_pages[s->v->page].without_trace) && s->v->narration && s->v->tour == NULL) { /* a tour speaks for itself */
         scene_narrate(line, sizeof line, s->t, s->v);
         const int32_t tag = stage_tag(s, (Box){16, b.y + 8, b.w - 32, 24}, tag_of(TAG_NARRATION));
         stage_text(s, line, b.x + b.w / 2, b.y + 26, (Type){14.5, FONT_REGULAR, INK_TEXT}, ALIGN_CENTER, b.w - 48, tag);

@@ -3,6 +3,7 @@
 #include "viz/scene_compare.h"
 #include "viz/scene_rules.h"
 #include "viz/scene_stack.h"
+#include "viz/scene_train.h"
 
 #include <math.h>
 #include <string.h>
@@ -204,6 +205,10 @@ static void narrate_beat(Words *o, const Scene *c, Beat beat) {
 void scene_narrate(char *line, size_t room, const Trace *t, const View *v) {
     Words o = {line, room};
     if (room > 0) line[0] = '\0';
+    if (v->page == PAGE_TRAIN) {
+        train_narrate(&o, v);
+        return;
+    }
     if (t->layers == 0 || t->tokens == 0) return;
     const Moment m = timeline_at(t, v->time_ms, v->speed);
     const TraceLayer *layer = &t->layer[m.layer];

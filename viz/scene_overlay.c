@@ -92,10 +92,11 @@ static const DrawTag *find_pin(const Stage *s) {
 
 static void point_at(Stage *s, const DrawTag *tag, Color color) {
     const Box b = to_units(s, tag);
-    const bool framed =
-        tag->kind == TAG_PROB || tag->kind == TAG_EXPERT || tag->kind == TAG_HEAT || tag->kind == TAG_PART || tag->kind == TAG_TOKEN ||
-        tag->kind == TAG_BALANCE || tag->kind == TAG_OVERFLOW || tag->kind == TAG_HELP || tag->kind == TAG_PROMPT || tag->kind == TAG_SPEED ||
-        (tag->kind >= TAG_TWIN && tag->kind <= TAG_BUTTON && tag->kind != TAG_USED) || tag->kind == TAG_WEIGHTS || tag->kind == TAG_RACE;
+    const bool framed = tag->kind == TAG_PROB || tag->kind == TAG_EXPERT || tag->kind == TAG_HEAT || tag->kind == TAG_PART ||
+                        tag->kind == TAG_TOKEN || tag->kind == TAG_BALANCE || tag->kind == TAG_OVERFLOW || tag->kind == TAG_HELP ||
+                        tag->kind == TAG_PROMPT || tag->kind == TAG_SPEED ||
+                        (tag->kind >= TAG_TWIN && tag->kind <= TAG_BUTTON && tag->kind != TAG_USED) || tag->kind == TAG_WEIGHTS ||
+                        tag->kind == TAG_RACE || (tag->kind >= TAG_TRAIN_LANE && tag->kind <= TAG_TRAIN_COUNT);
     if (framed) stage_frame(s, b, fmin(6, fmin(b.w, b.h) / 3), color, 1.2, -1);
     tooltip(s, tag, tag->kind == TAG_HEAT ? lens(s, tag, b) : b);
 }
@@ -182,7 +183,7 @@ static const char *const help_rows[][2] = {
     {"Space", "play or pause"},
     {"← →", "a beat back or on"},
     {"Shift ← →", "a layer back or on"},
-    {"↑ ↓", "another token"},
+    {"↑ ↓", "another token; Train: lane"},
     {"Home End", "first, last"},
     {"[ ]", "slower, faster"},
     {"T", "type a prompt"},
@@ -190,12 +191,14 @@ static const char *const help_rows[][2] = {
     {"G", "go to a layer"},
     {"Enter", "open an expert"},
     {"Esc", "back"},
-    {"1 2 4", "Route, Stack, Compare"},
+    {"1 2 3 4", "Route, Stack, Train, Compare"},
     {"W", "Stack: same word elsewhere"},
     {"V", "Stack: a second text"},
     {"D", "Stack: difference or load"},
     {"D", "Compare: one by one or all"},
     {"S", "Compare: measure again"},
+    {"B", "Train: balancing on or off"},
+    {"+ −", "Train: weight of balancing"},
     {"L", "loop"},
     {"N", "narration on or off"},
     {"M", "reduced motion"},
@@ -241,7 +244,7 @@ static void notice(Stage *s) {
 void scene_overlay(Stage *s) {
     const View *v = s->v;
     const bool covered = v->help || v->entry != ENTRY_NONE || v->open_expert >= 0;
-    if (!covered && s->layer != NULL) {
+    if (!covered && (s->layer != NULL || scene_pages[v->page].without_trace)) {
         const DrawTag *pin = v->pinned ? find_pin(s) : NULL;
         const DrawTag *under = v->pointer_x >= 0 ? draw_hit(s->list, v->pointer_x, v->pointer_y) : NULL;
         if (pin != NULL) point_at(s, pin, style_alpha(INK_WHITE, 0.9));

@@ -118,4 +118,7 @@ Box heat_cells(const Stage *s, Box panel);           /* where the heatmap's cell
 /* ---- the Stack view: scene_stack.c; its parts share scene_stack.h ---- */
 void stack_build(Stage *s, double x, double y, double w, double h);
 
+/* ---- the Train view: scene_train.c; its parts share scene_train.h ---- */
+void train_build(Stage *s, double x, double y, double w, double h);
+
 #endif

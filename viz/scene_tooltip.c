@@ -4,6 +4,7 @@
 #include "viz/scene_formulas.h"
 #include "viz/scene_rules.h"
 #include "viz/scene_stack.h"
+#include "viz/scene_train.h"
 #include "viz/tour.h"
 
 #include <math.h>
@@ -158,7 +159,10 @@ void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t,
     if (room > 0) lines[0] = '\0';
     switch (tag->kind) {
     case TAG_TITLE:
-        tip_title(o, t);
+        if (v->page == PAGE_TRAIN)
+            words_add(o, "Two trainings, step by step\nboth draw the same initial weights and read the same text in the same order\nnothing on this page was computed before it was opened");
+        else
+            tip_title(o, t);
         break;
     case TAG_PROB:
         formula_score(o, tag, t);
@@ -204,10 +208,13 @@ void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t,
         words_add(o, "Layer %d\nclick or drag to go there", tag->layer + 1);
         break;
     case TAG_SPEED:
-        words_add(o, "Speed %g×\n[ slower, ] faster; from %d× a layer is one movement", v->speed, MERGE_SPEED);
+        if (v->page == PAGE_TRAIN)
+            words_add(o, "Speed %g×: at most %.3g steps a second\n[ slower, ] faster", v->speed, 1000.0 / TRAIN_STEP_MS * v->speed);
+        else
+            words_add(o, "Speed %g×\n[ slower, ] faster; from %d× a layer is one movement", v->speed, MERGE_SPEED);
         break;
     case TAG_PLAY:
-        words_add(o, "Play or pause\nSpace");
+        words_add(o, v->page == PAGE_TRAIN ? "Train or pause\nSpace" : "Play or pause\nSpace");
         break;
     case TAG_HELP:
         words_add(o, "Keys\n?");
@@ -219,7 +226,7 @@ void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t,
         if (v->page == PAGE_STACK) words_add(o, "Layer %d\nclick to go there", tag->layer + 1);
         break;
     default:
-        if (!compare_tooltip(o, tag, t, v)) stack_tooltip(o, tag, t, v);
+        if (!train_tooltip(o, tag, v) && !compare_tooltip(o, tag, t, v)) stack_tooltip(o, tag, t, v);
         break;
     }
 }

@@ -11,6 +11,8 @@ static const double speed_min = 0.25, speed_max = 16, scale_min = 0.5, scale_max
 
 void view_init(View *v) {
     *v = (View){.speed = 1, .stop_ms = -1, .pointer_x = -1, .pointer_y = -1, .open_expert = -1, .zoom = 1, .scale = 1, .narration = true};
+    v->lane = 1;
+    v->lane_wish[0] = v->lane_wish[1] = (double)NAN;
 }
 
 /* Both have the same layers with as many experts each; nothing is comparable with anything. */
@@ -31,8 +33,10 @@ static bool comparable(const Trace *t, const Trace *versus, Fault *f) {
 }
 
 void view_new_trace(View *v, const Trace *t) {
-    v->time_ms = 0;
+    const double train_ms = v->page == PAGE_TRAIN ? v->time_ms : v->other_ms[PAGE_TRAIN]; /* a training knows nothing of traces */
     memset(v->other_ms, 0, sizeof v->other_ms);
+    v->time_ms = v->page == PAGE_TRAIN ? train_ms : 0;
+    v->other_ms[PAGE_TRAIN] = train_ms;
     v->stop_ms = -1;
     if (v->token >= t->tokens) v->token = t->tokens > 0 ? t->tokens - 1 : 0;
     v->pinned = false;
@@ -57,6 +61,10 @@ bool view_advance(View *v, const Trace *t, double elapsed_ms) {
         changed = true;
     }
     if (!v->playing) return changed;
+    if (v->page == PAGE_TRAIN) { /* training goes on: the picture moves when a record comes, not with the clock */
+        v->time_ms = view_length_ms(v, t);
+        return changed;
+    }
     const double end_ms = v->stop_ms >= 0 ? v->stop_ms : view_length_ms(v, t);
     v->time_ms += elapsed_ms * v->speed;
     if (v->time_ms >= end_ms) {
@@ -79,6 +87,11 @@ static void stand(View *v, double time_ms) {
 void view_toggle_play(View *v, const Trace *t) {
     const bool was_playing = v->playing && v->stop_ms < 0;
     v->stop_ms = -1;
+    if (v->page == PAGE_TRAIN) {
+        v->playing = !was_playing && v->lanes != NULL;
+        if (v->playing) v->time_ms = view_length_ms(v, t);
+        return;
+    }
     v->playing = !was_playing && view_length_ms(v, t) > 0;
     if (v->playing && v->time_ms >= view_length_ms(v, t)) v->time_ms = 0;
 }
@@ -111,6 +124,10 @@ void view_step_beat(View *v, const Trace *t, int by) {
 }
 
 void view_step_layer(View *v, const Trace *t, int by) {
+    if (v->page == PAGE_TRAIN) {
+        view_choose_lane_layer(v, by);
+        return;
+    }
     if (step_clock(v, t, by, true) || t->layers == 0) return;
     const Moment m = now(v, t);
     const long target = (long)m.layer + by;
@@ -119,6 +136,10 @@ void view_step_layer(View *v, const Trace *t, int by) {
 }
 
 void view_step_token(View *v, const Trace *t, int by) {
+    if (v->page == PAGE_TRAIN) {
+        view_choose_lane(v, by);
+        return;
+    }
     if (t->tokens == 0) return;
     const long target = (long)v->token + by;
     v->token = target < 0 ? 0 : target >= (long)t->tokens ? t->tokens - 1 : (size_t)target;
@@ -135,6 +156,7 @@ void view_change_speed(View *v, int by) { v->speed = fmax(speed_min, fmin(speed_
 
 void view_set_page(View *v, size_t page) {
     if (page >= scene_page_count || page == v->page) return;
+    if (v->page == PAGE_TRAIN || page == PAGE_TRAIN) v->playing = false, v->open_expert = -1; /* what plays there is a training, which nobody asked for yet */
     const bool other_clock = clock_of(v) != scene_pages[page].clock;
     if (other_clock) v->other_ms[clock_of(v) == NULL ? 0 : v->page] = v->time_ms;
     v->page = page;
@@ -157,7 +179,7 @@ static void enter_weights(View *v, const Trace *t, const DrawTag *named) {
 }
 
 void view_enter(View *v, const Trace *t, const DrawList *list) {
-    if (t->layers == 0) return;
+    if (t->layers == 0 || v->page == PAGE_TRAIN) return;
     const Moment m = now(v, t);
     int32_t expert = -1;
     const DrawTag *under = draw_hit(list, v->pointer_x, v->pointer_y), *named = under != NULL && under->expert >= 0 ? under
@@ -311,6 +333,16 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
         if (tag->index == BUTTON_DIFFERENCE) view_toggle(&v->difference);
         if (tag->index == BUTTON_RACE) view_race_mode(v, t);
         if (tag->index == BUTTON_MEASURE) v->measure = true;
+        if (tag->index == BUTTON_BALANCE) view_toggle_balance(v, (size_t)tag->token);
+        if (tag->index == BUTTON_WEIGHT_DOWN || tag->index == BUTTON_WEIGHT_UP)
+            view_change_balance(v, (size_t)tag->token, tag->index == BUTTON_WEIGHT_UP ? 1 : -1);
+        if (tag->index == BUTTON_LAYER_BACK || tag->index == BUTTON_LAYER_ON) view_choose_lane_layer(v, tag->index == BUTTON_LAYER_ON ? 1 : -1);
+        break;
+    case TAG_TRAIN_LANE:
+        v->lane = (size_t)tag->index;
+        break;
+    case TAG_TRAIN_STEP:
+        view_train_go(v, (size_t)tag->token);
         break;
     case TAG_TOUR:
         tour_click(v, t, tag->index);
@@ -336,6 +368,8 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
     case TAG_METRIC:
     case TAG_STOPWATCH:
     case TAG_RESIDENT:
+    case TAG_TRAIN_CELL:
+    case TAG_TRAIN_COUNT:
         toggle_pin(v, tag);
         break;
     default:

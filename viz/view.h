@@ -18,7 +18,8 @@ typedef enum { ENTRY_NONE, ENTRY_PROMPT, ENTRY_FIND, ENTRY_LAYER, ENTRY_VERSUS }
 enum { VIEW_PAGES = 8 }; /* more than there are */
 typedef enum { PALETTE_BLUE_ORANGE, PALETTE_VIOLET_GREEN, PALETTE_GREY, PALETTES } Palette; /* of the load colours */
 
-typedef struct Tour Tour; /* tour.h */
+typedef struct Tour Tour;   /* tour.h */
+typedef struct Lanes Lanes; /* lanes.h */
 
 typedef struct {
     /* where */
@@ -30,6 +31,12 @@ typedef struct {
     const Trace *versus; /* a second text's trace of the same shape, borrowed; NULL: none. Only view_set_versus sets it. */
     size_t twin;         /* which other place of the followed word is shown, from 1; 0: none */
     bool difference;     /* with a second text: cells show how the two differ, not the load of the first */
+    /* the Train view; while it is shown, `playing` is the wish that training goes on, and the picture stays at the newest step */
+    const Lanes *lanes;  /* borrowed; NULL: none */
+    size_t lane;         /* whose balance B, + and − change, from 0 */
+    size_t lane_layer;   /* 0: all layers, otherwise from 1 */
+    double lane_wish[2]; /* weight of balancing that is asked for; NAN: as it is */
+    double lane_on[2];   /* what B switches back on; 0: not known yet */
     /* a guided tour */
     const Tour *tour;    /* NULL: none */
     size_t tour_step;    /* from 0 */
@@ -92,6 +99,12 @@ void view_next_twin(View *v, const Trace *t);          /* W: the same word in an
 Status view_set_versus(View *v, const Trace *t, const Trace *versus, Fault *f);
 void view_race_mode(View *v, const Trace *t);          /* D in Compare: one token at a time, or all in one pass; starts anew */
 void view_notice(View *v, bool bad, const char *text);
+/* view_train.c: the Train view. Wishes: whoever runs the lanes carries them out. */
+void view_choose_lane(View *v, int by);                  /* ↓ ↑ */
+void view_choose_lane_layer(View *v, int by);            /* Shift → ←: all layers, the first, the second ... and round again */
+void view_toggle_balance(View *v, size_t lane);          /* B: off, or back to the last weight */
+void view_change_balance(View *v, size_t lane, int by);  /* + − */
+void view_train_go(View *v, size_t step);                /* stands at a recorded step, from 1; training pauses */
 
 /* ---- time and pointer ---- */
 double view_length_ms(const View *v, const Trace *t);    /* of the page's timeline */

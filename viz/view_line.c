@@ -1,5 +1,6 @@
 /* view_line.c: a view as a line of text and back, and the moment that --at names.
  * Enters: "route layer=3 beat=4 token=7 speed=1 ...". Leaves: a view. Unknown or impossible values are refused by name. */
+#include "viz/lanes.h"
 #include "viz/scene.h"
 #include "viz/tour.h"
 
@@ -9,14 +10,26 @@
 
 static const char *const palette_names[PALETTES] = {"blue-orange", "violet-green", "grey"};
 
+/* Where a training is looked at, and where its weights changed: with its settings it is made again from that. */
+static void add_training(char *line, size_t room, const View *v) {
+    char changes[512];
+    lanes_changes(changes, sizeof changes, v->lanes);
+    snprintf(line, room, " lane=%zu lane-layer=%zu steps=%zu%s%s", v->lane + 1, v->lane_layer, lanes_steps(v->lanes),
+             changes[0] != '\0' ? " aux-at=" : "", changes);
+}
+
 void view_to_line(char *line, size_t room, const View *v, const Trace *t) {
     const Moment m = timeline_at(t, v->time_ms, v->speed);
-    snprintf(line, room,
-             "%s layer=%zu beat=%d token=%zu time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g twin=%zu difference=%s race=%s",
-             scene_pages[v->page].name, m.layer + 1, (int)m.beat, v->token, v->time_ms, v->speed, palette_names[v->palette],
-             v->reduced_motion ? "reduced" : "full", v->narration ? "on" : "off", v->scale, v->twin, v->difference ? "on" : "off",
-             v->race_whole ? "all" : "one");
-    const size_t used = strlen(line);
+    char place[64] = "";
+    if (v->page != PAGE_TRAIN) snprintf(place, sizeof place, " layer=%zu beat=%d token=%zu", m.layer + 1, (int)m.beat, v->token);
+    snprintf(line, room, "%s%s time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g", scene_pages[v->page].name, place, v->time_ms,
+             v->speed, palette_names[v->palette], v->reduced_motion ? "reduced" : "full", v->narration ? "on" : "off", v->scale);
+    size_t used = strlen(line);
+    if (v->page != PAGE_TRAIN)
+        snprintf(line + used, room - used, " twin=%zu difference=%s race=%s", v->twin, v->difference ? "on" : "off", v->race_whole ? "all" : "one");
+    else if (v->lanes != NULL)
+        add_training(line + used, room - used, v);
+    used = strlen(line);
     if (v->tour != NULL) snprintf(line + used, room - used, " tour=%s:%zu", v->tour->name, v->tour_step + 1);
 }
 
@@ -54,6 +67,13 @@ static bool take_tour(View *v, const Trace *t, const char *value) {
     return true;
 }
 
+static bool take_lane(View *v, const char *value) {
+    size_t lane;
+    if (!whole(&lane, value, 1, LANE_COUNT)) return false;
+    v->lane = lane - 1;
+    return true;
+}
+
 typedef struct {
     size_t layer, beat;
     bool by_beat;
@@ -73,6 +93,9 @@ static bool take(View *v, Place *at, const Trace *t, const char *name, const cha
     if (strcmp(name, "motion") == 0) return either(&v->reduced_motion, value, "full", "reduced");
     if (strcmp(name, "narration") == 0) return either(&v->narration, value, "off", "on");
     if (strcmp(name, "tour") == 0) return take_tour(v, t, value);
+    if (strcmp(name, "lane") == 0) return take_lane(v, value);
+    if (strcmp(name, "lane-layer") == 0) return v->lanes != NULL && whole(&v->lane_layer, value, 0, v->lanes->layers);
+    if (strcmp(name, "steps") == 0 || strcmp(name, "aux-at") == 0) return v->lanes != NULL; /* read before the training that made them */
     if (strcmp(name, "palette") != 0) return false;
     for (int p = 0; p < PALETTES; p++) {
         if (strcmp(value, palette_names[p]) == 0) return v->palette = (Palette)p, true;

@@ -5,16 +5,17 @@
 #include "viz/window.h"
 
 #include <SDL.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "viz/events.h"
 #include "viz/paint.h"
 #include "viz/record.h"
-#include "viz/scene.h"
+#include "viz/scene_train.h"
 #include "viz/still.h"
 
-enum { FRAME_MS = 16, MEASURE_MS = 50, REST_MS = 500, MINIMUM_WIDTH = 640, MINIMUM_HEIGHT = 400 };
+enum { FRAME_MS = 16, MEASURE_MS = 50, TRAIN_MS = 50, REST_MS = 500, MINIMUM_WIDTH = 640, MINIMUM_HEIGHT = 400 };
 
 typedef struct {
     Window *w;
@@ -157,7 +158,47 @@ static void look_for_trace(Screen *s) {
     *s->w->trace = trace;
     s->duel_asked = false;
     view_new_trace(v, trace);
-    v->playing = s->w->play;
+    if (v->page != PAGE_TRAIN) v->playing = s->w->play;
+}
+
+/* ---- what the lanes say: the Train view ---- */
+
+/* Hands the view's wishes to the threads that train. */
+static void ask_lanes(Screen *s) {
+    View *v = s->w->view;
+    Fault f = {{0}};
+    const LaneWish before = lanes_wish(s->w->lanes);
+    LaneWish wish = before;
+    wish.train = v->page == PAGE_TRAIN && v->playing;
+    wish.until = s->w->lane_steps;
+    wish.steps_per_s = v->speed >= 16 ? 0 : 1000.0 / TRAIN_STEP_MS * v->speed; /* the fastest: as fast as it goes */
+    bool other = wish.train != before.train || wish.until != before.until || wish.steps_per_s != before.steps_per_s;
+    for (size_t l = 0; l < LANE_COUNT; l++) {
+        wish.weight[l] = v->lane_wish[l];
+        other = other || !isnan(wish.weight[l]);
+    }
+    if (!other || lanes_ask(s->w->lanes, &wish, &f) == STATUS_OK) return;
+    v->playing = false;
+    view_notice(v, true, f.text);
+}
+
+static void look_for_records(Screen *s) {
+    View *v = s->w->view;
+    if (s->w->lanes == NULL) return;
+    ask_lanes(s);
+    const bool newest = v->page == PAGE_TRAIN && v->time_ms >= view_length_ms(v, *s->w->trace);
+    if (lanes_poll(s->w->lanes)) {
+        s->stale = s->stale || v->page == PAGE_TRAIN;
+        if (newest) v->time_ms = view_length_ms(v, *s->w->trace);
+    }
+    for (size_t l = 0; l < LANE_COUNT; l++) { /* a wish is over when a step was made with it */
+        const Lane *lane = &v->lanes->lane[l];
+        if (lane->count > 0 && lane->steps[lane->count - 1].weight == v->lane_wish[l]) v->lane_wish[l] = (double)NAN;
+    }
+    if (v->page != PAGE_TRAIN || !v->playing || !lanes_idle(s->w->lanes)) return;
+    v->playing = false;
+    s->stale = true;
+    view_notice(v, false, "training has made all of its steps; scrub through them, or record them with R");
 }
 
 /* The comparison begins when its page is first opened, and again for each text and each S. */
@@ -207,6 +248,7 @@ static void start_or_stop_film(Screen *s) {
         return;
     }
     SDL_GetWindowSize(s->window, &width, &height);
+    if (s->w->view->page == PAGE_TRAIN) s->w->view->playing = false; /* a film is of the steps that there are */
     still_free_name(s->film_path, sizeof s->film_path, s->w->view, "mp4");
     s->film_percent = -1;
     if (film_open(&s->film, s->film_path, *s->w->trace, s->w->view, width, height, &f) != STATUS_OK) view_notice(s->w->view, true, f.text);
@@ -336,6 +378,8 @@ static bool handle_events(Screen *s, int wait_ms) {
     return true;
 }
 
+static bool training(const Screen *s) { return s->w->view->page == PAGE_TRAIN && s->w->view->playing; }
+
 static Status loop(Screen *s, Fault *f) {
     Status status = STATUS_OK;
     double last_s = time_now_s();
@@ -348,10 +392,12 @@ static Status loop(Screen *s, Fault *f) {
                             : active           ? (spent_ms < frame_ms ? frame_ms - spent_ms : 0)
                             : s->w->view->busy ? FRAME_MS
                             : measuring(s)     ? MEASURE_MS
+                            : training(s)      ? TRAIN_MS
                                                : REST_MS;
         if (!handle_events(s, wait_ms)) break;
         look_for_traces(s);
         look_for_duel(s);
+        look_for_records(s);
         continue_film(s);
         const double now_s = time_now_s();
         if (scripted(s)) {

@@ -3,6 +3,7 @@
 #define MOE_VIZ_WINDOW_H
 
 #include "viz/duel.h"
+#include "viz/lanes_run.h"
 #include "viz/script.h"
 #include "viz/source.h"
 #include "viz/view.h"
@@ -16,6 +17,8 @@ typedef struct {
     int width_px, height_px;
     bool play;        /* start playing when a trace comes */
     Script *script;   /* NULL: none; where it ends without quit, the window stays */
+    LaneRun *lanes;   /* the Train view's; view->lanes shows what it has; NULL: none */
+    size_t lane_steps; /* where training ends */
 } Window;
 
 /* Starts SDL and asks which driver came up. False where nothing would be seen; `why` is then one line that says so and what to do. */

@@ -7,7 +7,7 @@
  *   story.c       plots, beat by beat                             dialogue.c two speakers about one thing
  *   arithmetic.c  sums, differences, products; the held-out pairs code.c    C functions
  *   dates.c       calendars and tables                            song.c    a few words again and again
- *   main.c        flags, the mix, output
+ *   mix.c         one document after the other, of any kind       main.c    flags, output
  *
  * Which text this is for: a model of a few million parameters that reads 128 tokens. So a document is short, each of its names,
  * its object and the object's colour come back in almost every sentence, and the whole lexicon is a few hundred words.
@@ -117,6 +117,10 @@ void code_write(Doc *doc);
 void table_write(Doc *doc);
 void date_write(Doc *doc);
 void song_write(Doc *doc);
+
+/* ---- mix.c ---- */
+Kind doc_write(Doc *doc, Rng *rng); /* the next document of the corpus, with the blank line after it */
+size_t corpus_fill(char *text, size_t room, uint64_t seed, Doc *doc); /* as many whole documents as fit, no zero behind; returns their bytes */
 
 /* ---- arithmetic.c: operand pairs that no text ever contains, so that a judge can ask for them ---- */
 bool sum_held_out(int a, int b); /* a + b and b + a, and with them (a+b) - a and (a+b) - b */

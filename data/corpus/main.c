@@ -1,16 +1,12 @@
-/* main.c: flags, the mix of kinds, output.
+/* main.c: flags and output.
  *
  * In: --seed, --bytes. Out: whole documents, each followed by a blank line, at most that many bytes; with --labels a line for every
- * piece: offset in the text, bytes, class, kind. A document never holds a blank line itself, so the blank line is the end marker.
+ * piece: offset in the text, bytes, class, kind. The mix of kinds is in mix.c.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "data/corpus/corpus.h"
-
-/* How many documents of a hundred are of each kind, chosen so that the *tokens* divide as data/README.md says. */
-static const int documents_of_100[KIND_COUNT] = {19, 10, 31, 15, 8, 6, 11};
-static void (*const writers[KIND_COUNT])(Doc *) = {story_write, dialogue_write, arithmetic_write, code_write, table_write, date_write, song_write};
 
 typedef struct {
     uint64_t seed, bytes;
@@ -55,13 +51,6 @@ static Status parse(Options *options, int argc, char **argv, Fault *f) {
     return STATUS_OK;
 }
 
-static Kind kind_draw(Rng *rng) {
-    int ticket = (int)rng_below(rng, 100);
-    Kind kind = KIND_STORY;
-    while (ticket >= documents_of_100[kind]) ticket -= documents_of_100[kind++];
-    return kind;
-}
-
 static void labels_write(FILE *out, const Doc *doc, uint64_t offset, Kind kind) {
     for (size_t p = 0; p < doc->piece_count; p++) {
         const Piece *piece = &doc->pieces[p];
@@ -74,10 +63,7 @@ static void corpus_write(FILE *text, FILE *labels, const Options *options) {
     rng_seed(&rng, options->seed);
     static Doc doc;
     for (uint64_t offset = 0;;) {
-        Kind kind = kind_draw(&rng);
-        doc_begin(&doc, &rng);
-        writers[kind](&doc);
-        doc_emit(&doc, CLASS_WHITESPACE, "\n\n");
+        const Kind kind = doc_write(&doc, &rng);
         if (offset + doc.count > options->bytes) return;
         fwrite(doc.text, 1, doc.count, text);
         if (labels) labels_write(labels, &doc, offset, kind);

@@ -193,8 +193,8 @@ static Status check_name(const char *name, Fault *f) {
 }
 
 Status train_config_check(const TrainConfig *c, Fault *f) {
-    if (c->text_path == NULL) return fault(f, STATUS_USAGE, "--text FILE is needed: the text to learn from");
-    if (c->out_path == NULL) return fault(f, STATUS_USAGE, "--out FILE is needed: where the trained model goes");
+    if (c->text_path == NULL && c->text == NULL) return fault(f, STATUS_USAGE, "--text FILE is needed: the text to learn from");
+    if (c->out_path == NULL && !c->unsaved) return fault(f, STATUS_USAGE, "--out FILE is needed: where the trained model goes");
     Status status = check_sizes(c, f);
     if (status == STATUS_OK) status = check_numbers(c, f);
     if (status == STATUS_OK) status = check_together(c, f);

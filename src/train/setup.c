@@ -58,6 +58,7 @@ static bool same_file(const char *a, const char *b) {
 
 static Status check_paths(Trainer *t, Fault *f) {
     const TrainConfig *c = &t->config;
+    if (c->unsaved) return STATUS_OK;
     const char *const named[] = {c->text_path, c->validation_path, c->log_path};
     const char *const flags[] = {"--text", "--validation", "--log"};
     for (size_t i = 0; i < 3; i++) {
@@ -88,10 +89,20 @@ static void raw_free(Raw *raw) {
     free(raw->other);
 }
 
+/* The text of the run: the file's, or a copy of the one in memory. */
+static Status read_text(unsigned char **bytes, size_t *count, const TrainConfig *c, Fault *f) {
+    if (c->text == NULL) return name_flag("--text", text_read(bytes, count, c->text_path, c->vocab == VOCAB_BYTES, f), f);
+    const Status status = take(bytes, c->text_bytes, 1, f);
+    if (status != STATUS_OK) return status;
+    memcpy(*bytes, c->text, c->text_bytes);
+    *count = c->text_bytes;
+    return STATUS_OK;
+}
+
 static Status read_texts(Raw *raw, Trainer *t, Fault *f) {
     const TrainConfig *c = &t->config;
     size_t count = 0;
-    Status status = name_flag("--text", text_read(&raw->whole, &count, c->text_path, c->vocab == VOCAB_BYTES, f), f);
+    Status status = read_text(&raw->whole, &count, c, f);
     if (status != STATUS_OK) return status;
     raw->train = raw->whole;
     raw->train_count = count;
@@ -184,7 +195,7 @@ CheckpointParts parts_of(Trainer *t) {
 
 /* As --name says, else as the file is called. */
 static void name_model(Trainer *t) {
-    const char *slash = strrchr(t->config.out_path, '/'), *base = slash == NULL ? t->config.out_path : slash + 1;
+    const char *path = t->config.unsaved ? "unsaved" : t->config.out_path, *slash = strrchr(path, '/'), *base = slash == NULL ? path : slash + 1;
     snprintf(t->model.name, sizeof t->model.name, "%s", t->config.name != NULL ? t->config.name : base);
     char *suffix = t->config.name != NULL ? NULL : strstr(t->model.name, ".gguf");
     if (suffix != NULL) *suffix = '\0';
@@ -207,7 +218,7 @@ static Status check_room(const Trainer *t, Fault *f) {
     char copy[sizeof t->checkpoint_path];
     struct statvfs disk;
     memcpy(copy, t->checkpoint_path, sizeof copy);
-    if (statvfs(dirname(copy), &disk) != 0) return STATUS_OK; /* not known: writing will tell */
+    if (t->config.unsaved || statvfs(dirname(copy), &disk) != 0) return STATUS_OK; /* not known: writing will tell */
     const double wanted_bytes = 2.0 * 3.0 * 4.0 * (double)t->model.params.scalars, free_bytes = (double)disk.f_bavail * (double)disk.f_frsize;
     if (free_bytes >= wanted_bytes) return STATUS_OK;
     return fault(f, STATUS_FAIL, "--out %s: the disk has %.1f MB free, and two checkpoints of this model need %.1f MB", t->config.out_path,
@@ -240,13 +251,13 @@ static Status build(Trainer *t, const Raw *raw, const Gguf *checkpoint, Fault *f
 }
 
 static Status open_all(Trainer *t, ResumeMode resume, Fault *f) {
-    const bool there = access(t->checkpoint_path, F_OK) == 0;
+    const bool there = !t->config.unsaved && access(t->checkpoint_path, F_OK) == 0;
     if (resume == RESUME_MUST && !there) {
         return fault(f, STATUS_FAIL, "--resume: there is no %s to go on from; without --resume training starts from the beginning",
                      t->checkpoint_path);
     }
-    checkpoint_sweep(t->checkpoint_path);
-    checkpoint_sweep(t->config.out_path);
+    if (!t->config.unsaved) checkpoint_sweep(t->checkpoint_path);
+    if (!t->config.unsaved) checkpoint_sweep(t->config.out_path);
     if (t->config.log_path != NULL) checkpoint_sweep(t->config.log_path);
     settings_fill(&t->settings, &t->config);
     Raw raw = {0};

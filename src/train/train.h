@@ -30,6 +30,9 @@ typedef struct {
     size_t save_every, log_every; /* steps; save_every 0: about once a minute */
     uint64_t seed;
     const char *text_path, *out_path; /* "-" is standard input. Paths are borrowed: they stay until trainer_close */
+    const char *text; /* NULL: read text_path. Otherwise the text itself, borrowed until trainer_open returns; text_path is its name then */
+    size_t text_bytes;
+    bool unsaved; /* a run to watch: no file is written, out_path may be NULL, and neither trainer_checkpoint nor trainer_finish may be called */
     const char *validation_path, *log_path; /* may be NULL */
     const char *name; /* general.name of the finished file; NULL: what out_path is called, without .gguf. No setting: no weight depends on it */
     GgufTensorType store; /* matrices of the finished file */
@@ -128,6 +131,8 @@ typedef enum { RESUME_IF_THERE, RESUME_MUST, RESUME_NEVER } ResumeMode;
 Status trainer_open(Trainer **t, const TrainConfig *c, ResumeMode resume, Fault *f);
 /* One step, report and log line. A loss that is not finite is a Fault, and the weights stay as they were. */
 Status trainer_step(Trainer *t, StepReport *report, Fault *f);
+/* Other weights of balancing from the next step on: --aux and --bias-rate. Only of an unsaved run: a saved one is the run that its settings name. */
+void trainer_rebalance(Trainer *t, double aux, double bias_rate);
 bool trainer_save_due(const Trainer *t); /* by save_every, or by the clock; the bits of the run do not depend on it */
 Status trainer_checkpoint(Trainer *t, Fault *f); /* the old checkpoint stands until the new one is complete */
 Status trainer_finish(Trainer *t, TrainResult *result, Fault *f); /* writes out_path, removes the checkpoint, measures */

@@ -162,15 +162,23 @@ Status trainer_step(Trainer *t, StepReport *r, Fault *f) {
     return status;
 }
 
+void trainer_rebalance(Trainer *t, double aux, double bias_rate) {
+    assert(t->config.unsaved && (bias_rate == 0 || t->config.model.moe.rule->needs_bias));
+    t->config.model.moe.aux_alpha = t->model.config.moe.aux_alpha = aux;
+    t->config.bias_rate = bias_rate;
+}
+
 /* ---- saving ---- */
 
 bool trainer_save_due(const Trainer *t) {
+    if (t->config.unsaved) return false;
     if (t->done == t->saved_step) return false;
     if (t->config.save_every > 0) return t->done % t->config.save_every == 0;
     return time_now_s() - t->saved_s >= SAVE_EVERY_S;
 }
 
 Status trainer_checkpoint(Trainer *t, Fault *f) {
+    assert(!t->config.unsaved);
     t->saved_s = time_now_s(); /* also after a failure: the next try is a minute away */
     if (t->log.descriptor >= 0) { /* the log first: a resume cuts lines off, but cannot write lines that are missing */
         const Status status = log_sync(&t->log, f);
@@ -196,6 +204,7 @@ static Status write_model(const Trainer *t, Fault *f) {
 }
 
 Status trainer_finish(Trainer *t, TrainResult *r, Fault *f) {
+    assert(!t->config.unsaved);
     const Status status = write_model(t, f);
     if (status != STATUS_OK) return status;
     if (unlink(t->checkpoint_path) != 0 && errno != ENOENT) return fault(f, STATUS_FAIL, "cannot remove %s: %s", t->checkpoint_path, strerror(errno));

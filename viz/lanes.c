@@ -1,0 +1,167 @@
+/* lanes.c: the records of two trainings, and what is counted from them. Enters: one record a step. Leaves: counts for the scene, each recomputed
+ * from the loads whenever it is asked for. No thread is known here: lanes_run.c fills it from the window's own thread. */
+#include "viz/lanes.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+Status lanes_init(Lanes *lanes, const TrainConfig config[LANE_COUNT], Fault *f) {
+    *lanes = (Lanes){.layers = config[0].model.layers, .experts = config[0].model.moe.experts};
+    for (size_t l = 0; l < LANE_COUNT; l++) lanes->lane[l].config = config[l];
+    size_t cells = 0;
+    if (size_mul(&cells, lanes->layers, lanes->experts) && cells > 0 && cells <= LANE_CELLS_MAX) return STATUS_OK;
+    return fault(f, STATUS_USAGE, "--layers %zu and --experts %zu: two lanes are shown with at most %d experts in all", lanes->layers, lanes->experts,
+                 LANE_CELLS_MAX);
+}
+
+void lanes_clear(Lanes *lanes) {
+    for (size_t l = 0; l < LANE_COUNT; l++) {
+        free(lanes->lane[l].steps);
+        free(lanes->lane[l].load);
+        free(lanes->lane[l].dropped);
+        lanes->lane[l].steps = NULL;
+        lanes->lane[l].load = lanes->lane[l].dropped = NULL;
+        lanes->lane[l].count = lanes->lane[l].room = 0;
+    }
+}
+
+static bool grow(void *array, size_t count, size_t item_bytes) {
+    void *old, *new;
+    memcpy(&old, array, sizeof old);
+    size_t bytes = 0;
+    if (!size_mul(&bytes, count, item_bytes) || (new = realloc(old, bytes)) == NULL) return false;
+    memcpy(array, &new, sizeof new);
+    return true;
+}
+
+static bool make_room(Lane *lane, const Lanes *lanes) {
+    if (lane->count < lane->room) return true;
+    const size_t room = lane->room == 0 ? 256 : 2 * lane->room, cells = lanes->layers * lanes->experts;
+    if (!grow(&lane->steps, room, sizeof *lane->steps) || !grow(&lane->load, room, cells * sizeof *lane->load) ||
+        !grow(&lane->dropped, room, lanes->layers * sizeof *lane->dropped))
+        return false;
+    lane->room = room;
+    return true;
+}
+
+bool lane_add(Lane *lane, const Lanes *lanes, const LaneStep *step, const uint32_t *load, const uint32_t *dropped) {
+    const size_t cells = lanes->layers * lanes->experts;
+    if (step->step != lane->count + 1 || !make_room(lane, lanes)) { /* after a gap the steps' numbers would no longer be their places */
+        lane->thinned++;
+        return false;
+    }
+    memcpy(lane->load + lane->count * cells, load, cells * sizeof *load);
+    memcpy(lane->dropped + lane->count * lanes->layers, dropped, lanes->layers * sizeof *dropped);
+    lane->steps[lane->count++] = *step;
+    return true;
+}
+
+size_t lanes_steps(const Lanes *lanes) {
+    size_t steps = lanes->lane[0].count;
+    for (size_t l = 1; l < LANE_COUNT; l++) steps = lanes->lane[l].count < steps ? lanes->lane[l].count : steps;
+    return steps;
+}
+
+const uint32_t *lane_load(const Lanes *lanes, size_t lane, size_t step, size_t layer) {
+    assert(step >= 1 && step <= lanes->lane[lane].count && layer < lanes->layers);
+    return lanes->lane[lane].load + ((step - 1) * lanes->layers + layer) * lanes->experts;
+}
+
+/* ---- counts ---- */
+
+bool lane_expert_dead(const Lanes *lanes, size_t lane, size_t layer, size_t expert, size_t step) {
+    if (step < LANE_DEAD_STEPS) return false;
+    for (size_t back = 0; back < LANE_DEAD_STEPS; back++) {
+        if (lane_load(lanes, lane, step - back, layer)[expert] > 0) return false;
+    }
+    return true;
+}
+
+static size_t dead_in(const Lanes *lanes, size_t lane, size_t layer, size_t step) {
+    size_t dead = 0;
+    for (size_t e = 0; e < lanes->experts; e++) dead += lane_expert_dead(lanes, lane, layer, e, step);
+    return dead;
+}
+
+/* Adds one layer (from 0) to the counts. */
+static void count_layer(LaneCount *n, const Lanes *lanes, size_t lane, size_t layer, size_t step) {
+    const uint32_t *load = lane_load(lanes, lane, step, layer); /* (E) */
+    const double E = (double)lanes->experts;
+    double sum = 0, squares = 0, entropy = 0;
+    for (size_t e = 0; e < lanes->experts; e++) {
+        sum += load[e];
+        squares += (double)load[e] * load[e];
+    }
+    n->choices += (size_t)sum;
+    n->dropped += lanes->lane[lane].dropped[(step - 1) * lanes->layers + layer];
+    n->dead += dead_in(lanes, lane, layer, step);
+    if (sum <= 0) return;
+    for (size_t e = 0; e < lanes->experts; e++) {
+        const double share = load[e] / sum;
+        if (share > 0) entropy -= share * log(share);
+        if (share <= n->busiest) continue;
+        n->busiest = share;
+        n->busiest_layer = layer + 1;
+        n->busiest_expert = e;
+    }
+    const double mean = sum / E, cv2 = fmax(0, squares / E - mean * mean) / (mean * mean);
+    n->entropy += entropy;
+    if (n->worst == 0 || cv2 > n->cv2) n->worst = layer + 1, n->cv2 = cv2;
+}
+
+LaneCount lane_count(const Lanes *lanes, size_t lane, size_t layer, size_t step) {
+    const LaneStep *record = &lanes->lane[lane].steps[step - 1];
+    LaneCount n = {.loss = record->loss, .weight = record->weight};
+    if (layer > 0) {
+        count_layer(&n, lanes, lane, layer - 1, step);
+        return n;
+    }
+    for (size_t l = 0; l < lanes->layers; l++) count_layer(&n, lanes, lane, l, step);
+    n.entropy /= (double)lanes->layers;
+    return n;
+}
+
+size_t lane_dead_since(const Lanes *lanes, size_t lane, size_t layer, size_t step) {
+    size_t since = 0;
+    for (size_t at = step; at >= LANE_DEAD_STEPS; at--) {
+        size_t dead = 0;
+        for (size_t l = 0; l < lanes->layers && dead == 0; l++) {
+            if (layer == 0 || layer == l + 1) dead += dead_in(lanes, lane, l, at);
+        }
+        if (dead == 0) break;
+        since = at;
+    }
+    return since;
+}
+
+size_t lanes_ever_dead(const Lanes *lanes, size_t step) {
+    size_t ever = 0;
+    for (size_t lane = 0; lane < LANE_COUNT; lane++) {
+        for (size_t cell = 0; cell < lanes->layers * lanes->experts; cell++) {
+            size_t idle = 0, longest = 0; /* steps without a choice, in a row */
+            for (size_t at = 1; at <= step; at++) {
+                idle = lane_load(lanes, lane, at, 0)[cell] > 0 ? 0 : idle + 1; /* the layers of a step lie one behind the other */
+                longest = idle > longest ? idle : longest;
+            }
+            ever += longest >= LANE_DEAD_STEPS;
+        }
+    }
+    return ever;
+}
+
+void lanes_changes(char *out, size_t room, const Lanes *lanes) {
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t l = 0; l < LANE_COUNT; l++) {
+        const Lane *lane = &lanes->lane[l];
+        double weight = lane_weight_of(&lane->config);
+        for (size_t i = 0; i < lane->count; i++) {
+            if (lane->steps[i].weight == weight) continue;
+            weight = lane->steps[i].weight;
+            if (used < room) used += (size_t)snprintf(out + used, room - used, "%s%zu@%zu:%.9g", used > 0 ? "," : "", l + 1, i, weight);
+        }
+    }
+    if (used >= room) out[0] = '\0';
+}
