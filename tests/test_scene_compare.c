@@ -554,7 +554,7 @@ static void test_it_says_why_there_is_nothing(void **state) {
     r.duel.state = DUEL_DONE;
     snprintf(r.duel.prompt, sizeof r.duel.prompt, "another text");
     picture_build(&r.p, 1280, 720);
-    assert_true(says(&r.p.list, "Opening the three models"));
+    assert_true(says(&r.p.list, "Running the three models"));
     for (int far = 0; far < 2; far++) view_step_beat(&r.p.v, &r.p.t, 1), view_step_layer(&r.p.v, &r.p.t, -1);
     snprintf(r.duel.prompt, sizeof r.duel.prompt, "%s", r.p.t.prompt);
     r.duel.state = DUEL_MEASURING;

@@ -19,6 +19,8 @@ static void nothing_yet(Stage *s, Box room) {
                 "a saved or simulated trace has no weights: start with --model FILE, or without flags, and type a text");
     else if (d->state == DUEL_FAILED)
         message(s, room, "Nothing to compare", d->reason);
+    else if (d->state > DUEL_OPENING)
+        message(s, room, "Running the three models on this text", "it is counted, run and measured; the numbers appear here");
     else
         message(s, room, "Opening the three models", "they are counted, run on this text and measured; the numbers appear here");
 }

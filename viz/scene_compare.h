@@ -5,7 +5,8 @@
  *
  *   scene_compare.c        layout, the sentence on memory     scene_compare_weights.c  resident and touched weights as blocks
  *   scene_compare_race.c   the race and its clock             scene_compare_bars.c     one bar a number
- *                                                             scene_compare_words.c    dump lines, tooltips, the sentence below
+ *                                                             scene_compare_words.c    dump lines, the sentence below
+ *                                                             scene_compare_tooltip.c  formulas with numbers
  */
 #ifndef MOE_VIZ_SCENE_COMPARE_H
 #define MOE_VIZ_SCENE_COMPARE_H
@@ -58,10 +59,11 @@ void compare_weights(Stage *s, const Duel *d, LaneId id, Box b);
 void compare_build(Stage *s, double x, double y, double w, double h);
 void compare_race(Stage *s, const Duel *d, Box b);
 
-/* ---- scene_compare_words.c: called by scene_describe, scene_tooltip and scene_narrate ---- */
+/* ---- scene_compare_words.c, scene_compare_tooltip.c: called by scene_describe, scene_tooltip and scene_narrate ---- */
 void compare_resident_words(char *out, size_t room, const Duel *d, int length); /* 0: the longest form */
 bool compare_describe(Words *o, const DrawTag *tag, const Trace *t, const View *v); /* false: not a thing of this view */
-bool compare_tooltip(Words *o, const DrawTag *tag, const Trace *t, const View *v);
+bool compare_block_touched(const Duel *d, const DrawTag *tag, const Trace *t, const View *v); /* of a TAG_WEIGHTS: by now */
+bool compare_tooltip(Words *o, const DrawTag *tag, const Trace *t, const View *v);            /* scene_compare_tooltip.c */
 void compare_narrate(Words *o, const Trace *t, const View *v);
 
 #endif
