@@ -9,6 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 unset DISPLAY WAYLAND_DISPLAY
+export LSAN_OPTIONS=print_suppressions=0 # a line of the leak checker would be a second line of error
 
 # run SCRIPT FLAGS...: standard output in `out`, standard error in `errors`, the exit code in `code`
 run() {
@@ -94,3 +95,11 @@ run 'key t\ntype .\nkey Enter\n'; refuses 'a prompt without a model' 'script.txt
 run 'wait 1\000\n'; refuses 'bytes that are no text' 'script.txt: a script is text; this has zero bytes'
 "$viz" --simulate 4x8x2x12 --script none.txt >out 2>errors; code=$?
 refuses 'a script that is not there' 'cannot read none.txt: No such file or directory'
+"$viz" --tour 14 >out 2>errors; code=$?
+if [ $code -eq 2 ] && grep -q '^moe-viz: --tour 14: expected nothing, or a lesson from 01 to 13' errors; then echo 'ok --tour refuses a lesson that there is not'; else
+    echo "not ok --tour refuses a lesson that there is not: exit code $code, $(cat errors)"
+fi
+"$viz" --simulate 4x8x2x12 --tour --dump-scene >out 2>errors; code=$?
+says '--tour alone is the tour for beginners' '^tour intro step 1 of 8'
+"$viz" --simulate 4x8x2x12 --tour=12 --dump-scene >out 2>errors; code=$?
+says '--tour=12 is that of lesson 12' '^tour 12 step 1 of 3'
