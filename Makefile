@@ -163,6 +163,13 @@ $(OBJ)/make_tiny: $(OBJ)/make_tiny.o $(OBJ)/libmoe.a $(BUILD)/linked
 $(FUZZERS): $(OBJ)/%: tests/fuzz/%.c $(OBJ)/libmoe.a
 	$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(OBJ)/libmoe.a $(ALL_LDLIBS)
 
+SOAK_SECONDS ?= 1800
+soak-viz: ## random input for the window under the address sanitizer, SOAK_SECONDS=1800 (SOAK_SEED=N: again the same)
+	@$(MAKE) BUILD=$(BUILD)/soak SAN=address OPT=-O1 soak-viz-run
+.PHONY: soak-viz soak-viz-run
+soak-viz-run: $(BUILD)/moe-viz
+	@sh tools/soak_viz.sh $(BUILD)/moe-viz $(SOAK_SECONDS) $(SOAK_SEED)
+
 # ---- using it ----
 TEXT ?= Little Ida has a red kite on the hill.
 .PHONY: run bench bench-viz model judge figures lint install uninstall

@@ -193,20 +193,37 @@ static void test_a_line_restores_the_view(void **state) {
     x->v.palette = PALETTE_VIOLET_GREEN;
     x->v.reduced_motion = true;
     x->v.speed = 2;
+    x->v.loop = true;
+    x->v.open_expert = 5;
+    view_zoom(&x->v, 333, 222, 1.7);
+    view_pan(&x->v, 31.7, -12);
     char line[512];
     view_to_line(line, sizeof line, &x->v, &x->t);
     View again;
     view_init(&again);
     Fault f = {""};
     if (view_from_line(&again, &x->t, line, &f) != STATUS_OK) fail_msg("%s: %s", line, f.text);
+    assert_true(again.loop && again.open_expert == 5 && again.zoom == x->v.zoom && again.pan_x == x->v.pan_x && again.pan_y == x->v.pan_y);
     DrawList other;
     draw_init(&other, x->list.measure);
     redraw(x);
     scene_build(&other, &x->t, &again, 1280, 720);
     assert_true(lists_equal(&x->list, &other));
     draw_free(&other);
-    static const char *const refused[] = {
-        "", "sideways", "route token=9", "route layer=0", "route layer=5", "route beat=9", "route speed=nan", "route depth=3", "route layer"};
+    static const char *const refused[] = {"",
+                                          "sideways",
+                                          "route token=9",
+                                          "route layer=0",
+                                          "route layer=5",
+                                          "route beat=9",
+                                          "route speed=nan",
+                                          "route depth=3",
+                                          "route layer",
+                                          "route open=8",
+                                          "route zoom=13",
+                                          "route zoom=2 pan=3",
+                                          "route pan=nan,1",
+                                          "route loop=maybe"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         View kept = again;
         assert_int_equal(view_from_line(&kept, &x->t, refused[i], &f), STATUS_USAGE);

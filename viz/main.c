@@ -27,7 +27,7 @@ typedef struct {
     bool no_measure;
     const char *shot, *record, *fallback; /* ends */
     const char *script_path; /* a file that drives the view */
-    bool dump_scene, print_state, in_window;
+    bool dump_scene, print_state, print_scene, in_window;
     size_t bench_frames;
     const char *size, *at, *state, *view, *tour; /* how it looks */
     double scale, speed;
@@ -82,6 +82,7 @@ static Status parse(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {"--reduced-motion", OPT_FLAG, &o->reduced_motion, 0, 0, NULL, "", "highlights instead of travel"},
         {"--no-narration", OPT_FLAG, &o->no_narration, 0, 0, NULL, "", "without the sentence that says what is shown"},
         {"--print-state", OPT_FLAG, &o->print_state, 0, 0, NULL, "", "print the view as a line when the window closes"},
+        {"--print-scene", OPT_FLAG, &o->print_scene, 0, 0, NULL, "", "print what stood in the window, as --dump-scene does, when it closes"},
         {"--train-steps", OPT_SIZE, &o->train_steps, 0, LANE_STEPS_MAX, NULL, "N",
          "Train view: steps of both lanes; 0: 300 for a file, 20000 in the window"},
         {"--train-text", OPT_TEXT, &o->lanes.text_path, 0, 0, NULL, "FILE", "Train view: a text of your own instead of the shipped corpus"},
@@ -382,8 +383,12 @@ static Status run_window(const Settings *o, LaneRun *lanes, Script *script, Sour
                      lanes,
                      o->train_steps > 0 ? o->train_steps : LANE_STEPS_MAX};
     if (status == STATUS_OK) status = window_run(&window, f);
-    duel_close(dueller);
     if (status == STATUS_OK && o->print_state) print_state(v, *trace);
+    if (status == STATUS_OK && o->print_scene) {
+        printf("window %d x %d\n", window.width_px, window.height_px);
+        status = still_run(NULL, stdout, *trace, v, window.width_px, window.height_px, f);
+    }
+    duel_close(dueller); /* the scene borrows what it measured */
     return status;
 }
 

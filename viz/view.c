@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double speed_min = 0.25, speed_max = 16, scale_min = 0.5, scale_max = 4, zoom_max = 12;
+static const double speed_min = 0.25, speed_max = 16, scale_min = 0.5, scale_max = 4;
 
 void view_init(View *v) {
     *v = (View){.speed = 1, .stop_ms = -1, .pointer_x = -1, .pointer_y = -1, .open_expert = -1, .zoom = 1, .scale = 1, .narration = true};
@@ -386,7 +386,7 @@ void view_drag_timeline(View *v, const Trace *t, const DrawList *list, double x)
 }
 
 void view_zoom(View *v, double x, double y, double factor) {
-    const double zoom = fmax(1, fmin(zoom_max, v->zoom * factor));
+    const double zoom = fmax(1, fmin(VIEW_ZOOM_MAX, v->zoom * factor));
     v->pan_x += x / v->zoom - x / zoom;
     v->pan_y += y / v->zoom - y / zoom;
     v->zoom = zoom;

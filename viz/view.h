@@ -16,6 +16,7 @@
 /* T: a prompt · /: find a token · G: go to a layer · V: a second text */
 typedef enum { ENTRY_NONE, ENTRY_PROMPT, ENTRY_FIND, ENTRY_LAYER, ENTRY_VERSUS } Entry;
 enum { VIEW_PAGES = 8 }; /* more than there are */
+#define VIEW_ZOOM_MAX 12.0
 typedef enum { PALETTE_BLUE_ORANGE, PALETTE_VIOLET_GREEN, PALETTE_GREY, PALETTES } Palette; /* of the load colours */
 
 typedef struct Tour Tour;   /* tour.h */

@@ -1,7 +1,7 @@
 /* view_line.c: a view as a line of text and back, and the moment that --at names.
  * Enters: "route layer=3 beat=4 token=7 speed=1 ...". Leaves: a view. Unknown or impossible values are refused by name. */
 #include "viz/lanes.h"
-#include "viz/scene.h"
+#include "viz/scene_parts.h"
 #include "viz/tour.h"
 
 #include <math.h>
@@ -11,26 +11,28 @@
 static const char *const palette_names[PALETTES] = {"blue-orange", "violet-green", "grey"};
 
 /* Where a training is looked at, and where its weights changed: with its settings it is made again from that. */
-static void add_training(char *line, size_t room, const View *v) {
+static void add_training(Words *o, const View *v) {
     char changes[512];
     lanes_changes(changes, sizeof changes, v->lanes);
-    snprintf(line, room, " lane=%zu lane-layer=%zu steps=%zu%s%s", v->lane + 1, v->lane_layer, lanes_steps(v->lanes),
-             changes[0] != '\0' ? " aux-at=" : "", changes);
+    words_add(o, " lane=%zu lane-layer=%zu steps=%zu%s%s", v->lane + 1, v->lane_layer, lanes_steps(v->lanes), changes[0] != '\0' ? " aux-at=" : "",
+              changes);
 }
 
 void view_to_line(char *line, size_t room, const View *v, const Trace *t) {
     const Moment m = timeline_at(t, v->time_ms, v->speed);
-    char place[64] = "";
-    if (v->page != PAGE_TRAIN) snprintf(place, sizeof place, " layer=%zu beat=%d token=%zu", m.layer + 1, (int)m.beat, v->token);
-    snprintf(line, room, "%s%s time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g", scene_pages[v->page].name, place, v->time_ms,
-             v->speed, palette_names[v->palette], v->reduced_motion ? "reduced" : "full", v->narration ? "on" : "off", v->scale);
-    size_t used = strlen(line);
+    Words o = {line, room};
+    words_add(&o, "%s", scene_pages[v->page].name);
+    if (v->page != PAGE_TRAIN) words_add(&o, " layer=%zu beat=%d token=%zu", m.layer + 1, (int)m.beat, v->token);
+    words_add(&o, " time=%.17g speed=%g palette=%s motion=%s narration=%s scale=%g", v->time_ms, v->speed, palette_names[v->palette],
+              v->reduced_motion ? "reduced" : "full", v->narration ? "on" : "off", v->scale);
     if (v->page != PAGE_TRAIN)
-        snprintf(line + used, room - used, " twin=%zu difference=%s race=%s", v->twin, v->difference ? "on" : "off", v->race_whole ? "all" : "one");
+        words_add(&o, " twin=%zu difference=%s race=%s", v->twin, v->difference ? "on" : "off", v->race_whole ? "all" : "one");
     else if (v->lanes != NULL)
-        add_training(line + used, room - used, v);
-    used = strlen(line);
-    if (v->tour != NULL) snprintf(line + used, room - used, " tour=%s:%zu", v->tour->name, v->tour_step + 1);
+        add_training(&o, v);
+    words_add(&o, " loop=%s", v->loop ? "on" : "off");
+    if (v->zoom > 1) words_add(&o, " zoom=%.17g pan=%.17g,%.17g", v->zoom, v->pan_x, v->pan_y);
+    if (v->open_expert >= 0 && v->page != PAGE_TRAIN) words_add(&o, " open=%d", (int)v->open_expert);
+    if (v->tour != NULL) words_add(&o, " tour=%s:%zu", v->tour->name, v->tour_step + 1);
 }
 
 static bool number(double *out, const char *text, double low, double high) {
@@ -51,6 +53,23 @@ static bool whole(size_t *out, const char *text, size_t low, size_t high) {
 static bool either(bool *out, const char *text, const char *off, const char *on) {
     *out = strcmp(text, on) == 0;
     return *out || strcmp(text, off) == 0;
+}
+
+/* "120.5,-3": pixels. */
+static bool take_pan(View *v, const char *value) {
+    char copy[64];
+    if (snprintf(copy, sizeof copy, "%s", value) >= (int)sizeof copy) return false;
+    char *comma = strchr(copy, ',');
+    if (comma == NULL) return false;
+    *comma = '\0';
+    return number(&v->pan_x, copy, -1e6, 1e6) && number(&v->pan_y, comma + 1, -1e6, 1e6);
+}
+
+static bool take_open(View *v, const Trace *t, const char *value) {
+    size_t expert;
+    if (t->experts == 0 || !whole(&expert, value, 0, t->experts - 1)) return false;
+    v->open_expert = (int32_t)expert;
+    return true;
 }
 
 /* "intro:3", or "off". The rest of the line says where the view is. */
@@ -87,6 +106,10 @@ static bool take(View *v, Place *at, const Trace *t, const char *name, const cha
     if (strcmp(name, "time") == 0) return at->by_beat = false, number(&v->time_ms, value, 0, view_length_ms(v, t));
     if (strcmp(name, "speed") == 0) return number(&v->speed, value, 0.25, 16);
     if (strcmp(name, "scale") == 0) return number(&v->scale, value, 0.5, 4);
+    if (strcmp(name, "zoom") == 0) return number(&v->zoom, value, 1, VIEW_ZOOM_MAX);
+    if (strcmp(name, "pan") == 0) return take_pan(v, value);
+    if (strcmp(name, "open") == 0) return take_open(v, t, value);
+    if (strcmp(name, "loop") == 0) return either(&v->loop, value, "off", "on");
     if (strcmp(name, "twin") == 0) return whole(&v->twin, value, 0, 1 << 20);
     if (strcmp(name, "difference") == 0) return either(&v->difference, value, "off", "on");
     if (strcmp(name, "race") == 0) return either(&v->race_whole, value, "one", "all");

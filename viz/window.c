@@ -445,6 +445,7 @@ Status window_run(Window *w, Fault *f) {
     w->view->duel = NULL;
     draw_free(&s.list);
     SDL_FreeSurface(s.own);
+    SDL_GetWindowSize(s.window, &w->width_px, &w->height_px);
     let_server_catch_up();
     SDL_DestroyWindow(s.window);
     SDL_Quit();

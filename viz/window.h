@@ -14,7 +14,7 @@ typedef struct {
     Trace **versus;   /* the second text's, likewise; *versus is NULL without one */
     View *view;
     Dueller *dueller; /* NULL: no model that the Compare view could run */
-    int width_px, height_px;
+    int width_px, height_px; /* as it opens; afterwards, as it was when it closed */
     bool play;        /* start playing when a trace comes */
     Script *script;   /* NULL: none; where it ends without quit, the window stays */
     LaneRun *lanes;   /* the Train view's; view->lanes shows what it has; NULL: none */
