@@ -20,7 +20,7 @@ server=
 trap 'kill $server 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit 1
 # -noreset: without it the server starts afresh whenever its last client leaves, and whoever connects at that moment loses the display or a window.
-Xvfb -noreset -displayfd 3 -screen 0 1400x900x24 3>display >/dev/null 2>&1 &
+Xvfb -noreset -displayfd 3 -screen 0 4000x2300x24 3>display >/dev/null 2>&1 &
 server=$!
 for i in $(seq 120); do [ -s display ] && break; sleep 0.5; done # a busy machine starts it slowly
 DISPLAY=:$(cat display)
@@ -346,6 +346,150 @@ scene_train2() {
 }
 scene_train2
 state 'training ends where it was told to, and right goes a step on' '^Train time=80 .*steps=60'
+
+# every other key, and what stands in the window while it shows: its lines come after the line of state (--print-scene)
+scene() { if grep -q -e "$2" state; then echo "ok $1"; else echo "not ok $1: expected $2 in what stood in the window: $(head -2 state; cat errors)"; fi; }
+no_scene() { if grep -q -e "$2" state; then echo "not ok $1: $2 stands in the window"; else echo "ok $1"; fi; }
+
+scene20() {
+    start --simulate 4x8x2x12 --paused --at 3:4:5 --print-scene
+    keys shift+Left Left bracketleft l ctrl+minus question
+    quit
+}
+scene20
+state 'shift and left steps a layer back, left a beat' 'layer=2 beat=3 '
+state '[ makes it slower' 'speed=0.5 '
+state 'L loops' 'loop=on'
+state 'Ctrl and - make smaller' 'scale=0.875 '
+scene '? shows the keys' '^text save a picture'
+
+scene21() {
+    start --simulate 4x8x2x12 --paused --at 3:4:5 --print-scene
+    keys ctrl+plus ctrl+0 question Escape Home Return
+    quit
+}
+scene21
+state 'Home goes to the beginning' 'layer=1 .*time=0 '
+state 'Ctrl and 0 make it as it was' 'scale=1 '
+scene 'Enter opens an expert' '^text Expert [0-9] in layer 1'
+no_scene 'Esc closes the keys' '^text save a picture'
+
+# the mouse: hover, pin, wheel, drag, the tabs and buttons. 1280 x 720; 375,230 is expert 3's bar of probability, 667,245 expert 6's.
+point() { xdotool mousemove --window "$window" "$1" "$2"; sleep 0.3; }
+click() { point "$1" "$2"; xdotool click 1; sleep 0.3; }
+
+scene22() {
+    start --simulate 4x8x2x12 --paused --at 3:4:5 --print-scene
+    click 375 230
+    point 667 245
+    quit
+}
+scene22
+scene 'a click pins a value' '^text E3: probability 0.5'
+scene 'hovering shows a value' '^text E6: probability 0.1'
+scene 'and its formula with the numbers' '^text 0.13 = e^'
+
+scene23() {
+    start --simulate 4x8x2x12 --paused --at 3:4:5
+    point 640 300
+    xdotool click --repeat 3 --delay 100 4
+    point 1190 575
+    xdotool mousedown 1
+    point 1160 560
+    point 1130 535
+    xdotool mouseup 1
+    quit
+}
+scene23
+state 'the wheel zooms at the pointer' 'zoom=1.33'
+state 'a drag pans' 'pan=204.*,104'
+
+scene24() {
+    start --simulate 4x8x2x12 --paused --at 3:4:5
+    xdotool mousemove --window "$window" 640 300 click --repeat 3 --delay 100 4
+    sleep 0.3
+    keys Escape
+    click 1191 23
+    quit
+}
+scene24
+if grep -q zoom= state; then echo "not ok Esc ends the zoom: $(cat state)"; else echo 'ok Esc ends the zoom'; fi
+if grep -q -e '^Route ' state; then echo "not ok a click on the last view's name shows it: $(cat state)"; else echo "ok a click on the last view's name shows it"; fi
+
+scene25() {
+    start --simulate 4x8x2x12 --paused --at 3:4:5 --print-scene
+    click 1180 362
+    click 1238 684
+    click 1250 23
+    quit
+}
+scene25
+state 'a click on the heatmap goes to its layer' 'layer=2 '
+state 'a click on the speed makes it faster' 'speed=2 '
+scene 'a click on ? shows the keys' '^text save a picture'
+
+# C: what is pasted is what was copied; the field it is pasted into does not find it, and stays
+scene26() {
+    start --simulate 4x8x2x12 --paused --at 2:4:5 --print-scene
+    keys c slash ctrl+v Return Home
+    quit
+}
+scene26
+scene 'C copies the view as a line' '^text Route layer=2 beat=4 token=5'
+
+# other sizes: what stands in the window is what --dump-scene says of its state at that size
+same_scene() {
+    "$viz" --simulate 4x8x2x12 --state "$(head -1 state)" --size "$2" --dump-scene >dumped 2>>errors
+    sed 1,2d state >stood
+    if grep -q "^window $(echo "$2" | sed 's/x/ x /')\$" state && cmp -s stood dumped; then echo "ok $1"; else
+        echo "not ok $1: $(sed -n 2p state), $(diff stood dumped | head -3; cat errors)"
+    fi
+}
+scene27() {
+    start --simulate 4x8x2x12 --paused --at 3:4:5 --print-scene
+    for size in '1900 1000' '640 400' '1000 600'; do
+        xdotool windowsize --sync "$window" $size
+        sleep 0.5
+    done
+    quit
+}
+scene27
+same_scene 'a window of another size' 1000x600
+
+scene28() {
+    start --simulate 4x8x2x12 --paused --at 3:4:5 --size 3840x2160 --print-scene
+    quit
+}
+scene28
+same_scene 'a window of 3840 x 2160' 3840x2160
+
+scene29() {
+    start --simulate 4x8x2x12 --paused --at 3:4:5 --print-scene
+    keys F11
+    sleep 1
+    quit
+}
+scene29
+same_scene 'F11 fills the screen' 4000x2300
+
+# a window that shows nothing new takes no time of the processor: in five seconds at most a few hundredths of a second
+ticks() { sed 's/.*) //' /proc/$program/stat | awk '{print $12 + $13}'; }
+idle() {
+    name=$1
+    shift
+    start --paused "$@"
+    sleep 2
+    before=$(ticks)
+    sleep 5
+    after=$(ticks)
+    quit
+    if [ $((after - before)) -le 5 ]; then echo "ok $name takes no time: $((after - before)) ticks in 5 s"; else
+        echo "not ok $name takes no time: $((after - before)) ticks in 5 s"
+    fi
+}
+idle 'a resting window' --simulate 4x8x2x12
+idle 'a resting stack' --simulate 48x128x8x512 --view stack
+[ -z "$model" ] || idle 'a resting window with a model' --model "$model" --text 'Mira saw a red kite.'
 
 # without a display nothing opens, and the message says what to do instead
 (unset DISPLAY; "$viz" --simulate 4x8x2x12 >/dev/null 2>errors)

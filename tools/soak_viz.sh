@@ -25,7 +25,7 @@ DISPLAY=:$(cat display)
 export DISPLAY
 unset SDL_VIDEODRIVER WAYLAND_DISPLAY
 # freed memory is kept back by the sanitizer: little of it, so that growth of the program's own is seen
-export ASAN_OPTIONS=allocator_may_return_null=1:quarantine_size_mb=8
+export ASAN_OPTIONS=allocator_may_return_null=1:quarantine_size_mb=8 LSAN_OPTIONS=print_suppressions=0
 
 not_ok() { echo "not ok $*"; failed=1; }
 until_true() { for i in $(seq "$1"); do "$2" && return 0; sleep 0.5; done; return 1; }
@@ -84,9 +84,7 @@ send() {
             xdotool key --delay 30 Escape Escape Escape Escape Escape windowsize "$window" 1280 720 2>>"$log.xdotool"
             sleep 3
             resident_kib >>resident
-            set +f
-            rm -f ./*.png ./*.mp4
-            set -f
+            find . -type f \( -name '*.png' -o -name '*.mp4' \) ! -name '*.part.*' -exec rm {} + # one that is being written stays
         fi
     done
 }

@@ -96,6 +96,8 @@ static Want edit_key(View *v, const Trace *t, const Press *key) {
     case KEY_V:
         if (control) return WANT_PASTE;
         break;
+    case KEY_Q:
+        return control ? WANT_QUIT : WANT_NOTHING;
     default:
         break;
     }
