@@ -193,7 +193,7 @@ TO = $(DESTDIR)$(PREFIX)
 install: programs ## install under PREFIX=/usr/local (DESTDIR is honoured)
 	install -d $(TO)/bin $(TO)/share/moe.c $(TO)/share/man/man1
 	install -m 755 $(filter %/moe %/moe-viz,$(PROGRAMS)) $(TO)/bin
-	$(if $(wildcard data/model.gguf),install -m 644 data/model.gguf $(TO)/share/moe.c)
+	$(if $(wildcard data/*.gguf),install -m 644 $(wildcard data/*.gguf data/*.csv) $(TO)/share/moe.c)
 	install -d $(TO)/share/moe.c/models
 	install -m 644 data/models/*.json $(TO)/share/moe.c/models
 	install -m 644 $(BUILD)/moe.1 $(TO)/share/man/man1
