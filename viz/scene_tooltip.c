@@ -160,7 +160,8 @@ void scene_tooltip(char *lines, size_t room, const DrawTag *tag, const Trace *t,
     switch (tag->kind) {
     case TAG_TITLE:
         if (v->page == PAGE_TRAIN)
-            words_add(o, "Two trainings, step by step\nboth draw the same initial weights and read the same text in the same order\nnothing on this page was computed before it was opened");
+            words_add(o, "Two trainings, step by step\nboth draw the same initial weights and read the same text in the same order\nnothing on this "
+                         "page was computed before it was opened");
         else
             tip_title(o, t);
         break;

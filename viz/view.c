@@ -156,7 +156,8 @@ void view_change_speed(View *v, int by) { v->speed = fmax(speed_min, fmin(speed_
 
 void view_set_page(View *v, size_t page) {
     if (page >= scene_page_count || page == v->page) return;
-    if (v->page == PAGE_TRAIN || page == PAGE_TRAIN) v->playing = false, v->open_expert = -1; /* what plays there is a training, which nobody asked for yet */
+    if (v->page == PAGE_TRAIN || page == PAGE_TRAIN)
+        v->playing = false, v->open_expert = -1; /* what plays there is a training, which nobody asked for yet */
     const bool other_clock = clock_of(v) != scene_pages[page].clock;
     if (other_clock) v->other_ms[clock_of(v) == NULL ? 0 : v->page] = v->time_ms;
     v->page = page;
