@@ -59,6 +59,13 @@ if cmp -s one.png two.png; then echo 'ok shot draws what --shot draws'; else ech
 run 'at 2:7:3\n' --shot three.png
 if cmp -s three.png two.png; then echo 'ok --shot shows how the script ends'; else echo "not ok --shot shows how the script ends: $(cat errors)"; fi
 
+run 'key 3 Space\nwait 400\nkey Space\nwait 400\n' --print-state
+says 'a training makes the steps of the clock' '^Train .*steps=10 '
+run 'key 3 Space\nwait 100\nkey B\nwait 100\n' --dump-scene
+cp out first
+run 'key 3 Space\nwait 100\nkey B\nwait 100\n' --dump-scene
+if cmp -s out first; then echo 'ok twice the same training'; else echo "not ok twice the same training: $(diff out first | head -5)"; fi
+
 # films: one frame is one thirtieth of a second; 320 x 320 pixels of 4 bytes
 run 'wait 200\nrecord start -\nkey Space\nwait 1000\nrecord stop\nwait 500\n' --size 320x320
 same() { if [ "$2" = "$3" ]; then echo "ok $1"; else echo "not ok $1: expected $3, found $2; $(cat errors)"; fi; }

@@ -2,16 +2,18 @@
  * and the view as it left it. Prompts run and are waited for; what only a window can do is refused by name. Knows no SDL. */
 #include "viz/headless.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "viz/paint.h"
 #include "viz/record.h"
-#include "viz/scene.h"
+#include "viz/scene_train.h"
 #include "viz/still.h"
 
 typedef struct {
     const Headless *h;
     DrawList list;
+    double owed_ms; /* of a training's steps */
 } Stand;
 
 static const Trace *trace_of(void *self) { return *((Stand *)self)->h->trace; }
@@ -32,6 +34,31 @@ static Status settle(void *self, bool *busy, Fault *f) {
     const Headless *h = ((Stand *)self)->h;
     *busy = false;
     return h->complete(h->context, h->view, *h->trace, f);
+}
+
+Status headless_train(LaneRun *lanes, View *v, double *owed_ms, double ms, Fault *f) {
+    if (v->page != PAGE_TRAIN || !v->playing || lanes == NULL) return STATUS_OK;
+    LaneWish wish = lanes_wish(lanes);
+    *owed_ms += ms * v->speed;
+    const size_t steps = (size_t)(*owed_ms / TRAIN_STEP_MS);
+    *owed_ms -= (double)steps * TRAIN_STEP_MS;
+    if (steps == 0) return STATUS_OK;
+    wish.train = true;
+    wish.until = lanes_steps(v->lanes) + steps;
+    wish.steps_per_s = 0; /* the script's clock decides */
+    for (size_t l = 0; l < LANE_COUNT; l++) {
+        wish.weight[l] = v->lane_wish[l];
+        v->lane_wish[l] = (double)NAN;
+    }
+    const Status status = lanes_ask(lanes, &wish, f);
+    return status == STATUS_OK ? lanes_wait(lanes, NULL, f) : status;
+}
+
+static Status advance(void *self, double ms, Fault *f) {
+    Stand *s = self;
+    const Status status = headless_train(*s->h->lanes, s->h->view, &s->owed_ms, ms, f);
+    view_advance(s->h->view, *s->h->trace, ms);
+    return status;
 }
 
 /* Runs the prompt that was typed; *trace is the caller's. */
@@ -94,7 +121,7 @@ static Status fulfil(void *self, Want want, Fault *f) {
 
 Status headless_run(const Headless *h, Script *script, Fault *f) {
     Stand stand = {.h = h};
-    const ScriptHost host = {&stand, trace_of, picture_of, size_of, settle, fulfil};
+    const ScriptHost host = {&stand, trace_of, picture_of, size_of, settle, advance, fulfil};
     draw_init(&stand.list, paint_measure());
     Status status = h->film != NULL ? script_record(script, h->film, &host, f) : STATUS_OK;
     while (status == STATUS_OK && !script_done(script)) status = script_frame(script, h->view, &host, f);

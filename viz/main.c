@@ -392,18 +392,26 @@ static Status run_window(const Settings *o, LaneRun *lanes, Script *script, Sour
     return status;
 }
 
-/* What the Compare view shows, once it is looked at, for another text again. */
-static Status complete_page(const void *context, View *v, const Trace *t, Fault *f) {
+typedef struct {
+    Settings *o;
+    LaneRun **lanes;
+} Completing;
+
+/* What a page shows beyond the trace, once it is looked at: the lanes of the Train view, Compare's three models, for another text again. */
+static Status complete_page(void *context, View *v, const Trace *t, Fault *f) {
     static Duel duel;
+    const Completing *c = context;
+    if (v->page == PAGE_TRAIN && *c->lanes == NULL) return begin_lanes(c->lanes, c->o, v, f);
     if (v->page == PAGE_COMPARE && v->duel != NULL && (v->measure || compare_duel(t, v) == NULL)) v->duel = NULL;
     v->measure = false;
-    return finish_duel(&duel, context, t, v, f);
+    return finish_duel(&duel, c->o, t, v, f);
 }
 
 /* A script without a window; what it ends at is what --shot, --dump-scene and --print-state show. */
-static Status run_script(const Settings *o, Script *script, Source *source, Trace **trace, Trace **versus, View *v, int width_px, int height_px,
-                         Fault *f) {
-    const Headless headless = {source, trace, versus, v, width_px, height_px, o->record, o, complete_page};
+static Status run_script(Settings *o, LaneRun **lanes, Script *script, Source *source, Trace **trace, Trace **versus, View *v, int width_px,
+                         int height_px, Fault *f) {
+    Completing completing = {o, lanes};
+    const Headless headless = {source, trace, versus, v, width_px, height_px, o->record, lanes, &completing, complete_page};
     Status status = headless_run(&headless, script, f);
     if (status == STATUS_OK && (o->shot != NULL || o->dump_scene))
         status = still_run(o->shot, o->dump_scene ? stdout : NULL, *trace, v, width_px, height_px, f);
@@ -432,7 +440,7 @@ static Status run(Settings *o, Fault *f) {
     } else if (status == STATUS_OK) {
         status = begin_files(o, lanes, &source, &trace, &versus, &view, f);
         if (status == STATUS_OK && script != NULL)
-            status = run_script(o, script, source, &trace, &versus, &view, width_px, height_px, f);
+            status = run_script(o, &lanes, script, source, &trace, &versus, &view, width_px, height_px, f);
         else if (status == STATUS_OK)
             status = run_files(o, o->shot, o->record, trace, &view, width_px, height_px, f);
     }

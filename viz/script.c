@@ -127,6 +127,8 @@ static Status run_keys(const Run *r, char *rest, Fault *f) {
             status = wish(r, input_text(r->v, trace_of(r), word), f);
         else if (input_key_named(&press, word))
             status = wish(r, input_key(r->v, trace_of(r), r->host->picture(r->host->self), &press), f);
+        bool busy;
+        if (status == STATUS_OK) status = r->host->settle(r->host->self, &busy, f); /* a page that was opened may bring something to press */
     }
     return status;
 }
@@ -331,7 +333,7 @@ Status script_frame(Script *s, View *v, const ScriptHost *host, Fault *f) {
     }
     if (s->wait_ms >= frame_ms / 2 && !s->quit) {
         if (s->film != NULL) status = film_frame(s->film, host->trace(host->self), v, f);
-        view_advance(v, host->trace(host->self), frame_ms);
+        if (status == STATUS_OK) status = host->advance(host->self, frame_ms, f);
         s->wait_ms -= frame_ms;
     }
     if (status == STATUS_OK && (s->quit || (s->at >= s->count && s->wait_ms < frame_ms / 2))) {

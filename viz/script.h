@@ -33,6 +33,7 @@ typedef struct {
     const DrawList *(*picture)(void *self); /* the view as it is now, drawn */
     void (*size)(void *self, int *width_px, int *height_px);
     Status (*settle)(void *self, bool *busy, Fault *f); /* after each line: *busy while what it set going is at work */
+    Status (*advance)(void *self, double ms, Fault *f); /* time goes on: view_advance, and the steps of a training that the view shows */
     Status (*fulfil)(void *self, Want want, Fault *f); /* what keys wish; WANT_QUIT ends the script as `quit` does */
 } ScriptHost;
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "viz/events.h"
+#include "viz/headless.h"
 #include "viz/paint.h"
 #include "viz/record.h"
 #include "viz/scene_train.h"
@@ -31,6 +32,7 @@ typedef struct {
     char versus_prompt[sizeof((Trace *)0)->prompt];
     Duel duel; /* what the Compare view shows; view->duel points here */
     bool duel_asked; /* of the trace that is shown */
+    double owed_ms; /* of a training's steps that a script makes */
     bool stale; /* the picture is older than the view */
 } Screen;
 
@@ -182,9 +184,11 @@ static void ask_lanes(Screen *s) {
     view_notice(v, true, f.text);
 }
 
+static bool scripted(const Screen *s) { return s->w->script != NULL && !script_done(s->w->script); }
+
 static void look_for_records(Screen *s) {
     View *v = s->w->view;
-    if (s->w->lanes == NULL) return;
+    if (s->w->lanes == NULL || scripted(s)) return; /* a script's steps are made frame by frame */
     ask_lanes(s);
     const bool newest = v->page == PAGE_TRAIN && v->time_ms >= view_length_ms(v, *s->w->trace);
     if (lanes_poll(s->w->lanes)) {
@@ -355,11 +359,16 @@ static Status script_fulfil(void *self, Want want, Fault *f) {
     return STATUS_OK;
 }
 
-static bool scripted(const Screen *s) { return s->w->script != NULL && !script_done(s->w->script); }
+static Status script_advance(void *self, double ms, Fault *f) {
+    Screen *s = self;
+    const Status status = headless_train(s->w->lanes, s->w->view, &s->owed_ms, ms, f);
+    view_advance(s->w->view, *s->w->trace, ms);
+    return status;
+}
 
 /* One frame of the script, which moves time by itself. */
 static Status continue_script(Screen *s, Fault *f) {
-    const ScriptHost host = {s, script_trace, script_picture, script_size, script_settle, script_fulfil};
+    const ScriptHost host = {s, script_trace, script_picture, script_size, script_settle, script_advance, script_fulfil};
     s->stale = true;
     return script_frame(s->w->script, s->w->view, &host, f);
 }
