@@ -9,6 +9,7 @@
 
 #include "tests/scene_checks.h"
 #include "viz/input.h"
+#include "viz/lanes.h"
 #include "viz/scene_parts.h"
 #include "viz/tour.h"
 
@@ -20,6 +21,25 @@ static void go_to(Picture *p, const Tour *tour, size_t step) {
     while (p->v.playing) view_advance(&p->v, &p->t, 100);
     assert_ptr_equal(p->v.tour, tour);
     assert_int_equal(p->v.tour_step, step);
+}
+
+/* The Train view has lanes to show; what they are set to is theirs by default. */
+static Lanes lanes;
+static int open_lanes(void **state) {
+    (void)state;
+    TrainConfig config[LANE_COUNT];
+    LaneChanges changes;
+    Fault f = {""};
+    return lanes_settings(config, &changes, &lane_defaults, &f) == STATUS_OK && lanes_init(&lanes, config, &f) == STATUS_OK ? 0 : -1;
+}
+static int close_lanes(void **state) {
+    (void)state;
+    lanes_clear(&lanes);
+    return 0;
+}
+static void tour_picture_open(Picture *p, const SceneSize *z) {
+    picture_open(p, z);
+    p->v.lanes = &lanes;
 }
 
 static const DrawTag *box_of(const Picture *p) {
@@ -108,7 +128,7 @@ static void test_every_step_lights_what_it_speaks_of(void **state) {
     } windows[] = {{1280, 720, 1}, {1920, 1080, 1}, {1280, 720, 1.5}};
     for (size_t z = 0; z < sizeof sizes / sizeof *sizes; z++) {
         Picture p;
-        picture_open(&p, sizes[z]);
+        tour_picture_open(&p, sizes[z]);
         for (size_t n = 0; n < tour_count; n++) {
             for (size_t i = 0; i < tours[n].count; i++) {
                 for (size_t k = 0; k < 3; k++) check_step(&p, &tours[n], i, windows[k].w, windows[k].h, windows[k].scale);
@@ -175,7 +195,7 @@ static void test_the_numbers_are_the_traces(void **state) {
     static const SceneSize *const sizes[] = {&eight, &many};
     for (size_t z = 0; z < 2; z++) {
         Picture p;
-        picture_open(&p, sizes[z]);
+        tour_picture_open(&p, sizes[z]);
         check_numbers(&p);
         picture_close(&p);
     }
@@ -190,7 +210,7 @@ static void test_other_rules_have_their_words(void **state) {
     } rules[] = {{"expert-choice", "was taken by E", -1}, {"hash", "The table sends", -1}, {"softmax-topk-renorm", "The router sends", 77}};
     for (size_t r = 0; r < 3; r++) {
         Picture p;
-        picture_open(&p, &eight);
+        tour_picture_open(&p, &eight);
         snprintf(p.t.rule, sizeof p.t.rule, "%s", rules[r].rule);
         for (size_t l = 0; l < p.t.layers; l++) {
             for (size_t i = 0; i < p.t.tokens; i++) p.t.layer[l].topk[2 * i + 1] = rules[r].second;
@@ -215,7 +235,7 @@ static void test_other_rules_have_their_words(void **state) {
 static void test_the_followed_token_can_be_another(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight);
+    tour_picture_open(&p, &eight);
     go_to(&p, &tours[0], 4);
     const size_t l = timeline_at(&p.t, p.v.time_ms, 1).layer, before = p.v.token;
     view_step_token(&p.v, &p.t, before > 0 ? -1 : 1);
@@ -229,7 +249,7 @@ static void test_the_followed_token_can_be_another(void **state) {
 static void test_no_slot_is_unknown(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight);
+    tour_picture_open(&p, &eight);
     char out[TOUR_TEXT_BYTES];
     assert_false(tour_fill(out, sizeof out, "{wombat}", &p.t, &p.v));
     assert_true(tour_fill(out, sizeof out, "plain", &p.t, &p.v));
@@ -267,7 +287,7 @@ static void click(Picture *p, int32_t button) {
 static void test_keys_and_mouse_walk_a_tour(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight);
+    tour_picture_open(&p, &eight);
     input_text(&p.v, &p.t, "0");
     assert_ptr_equal(p.v.tour, &tours[0]);
     press(&p, KEY_BACKSPACE); /* nothing before the first */
@@ -299,8 +319,8 @@ static void test_keys_and_mouse_walk_a_tour(void **state) {
 static void test_a_line_restores_a_tour(void **state) {
     (void)state;
     Picture p, again;
-    picture_open(&p, &eight);
-    picture_open(&again, &eight);
+    tour_picture_open(&p, &eight);
+    tour_picture_open(&again, &eight);
     go_to(&p, &tours[3], 1);
     char line[1024];
     Fault f = {""};
@@ -321,7 +341,7 @@ static void test_a_line_restores_a_tour(void **state) {
 static void test_another_text_keeps_the_tour_and_no_experts_end_it(void **state) {
     (void)state;
     Picture p;
-    picture_open(&p, &eight);
+    tour_picture_open(&p, &eight);
     go_to(&p, &tours[0], 5);
     Trace other = scene_trace(&many, 2);
     view_new_trace(&p.v, &other);
@@ -357,5 +377,5 @@ int main(void) {
         cmocka_unit_test(test_another_text_keeps_the_tour_and_no_experts_end_it),
         cmocka_unit_test(test_tours_are_found_by_name),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_lanes, close_lanes);
 }

@@ -60,7 +60,7 @@ static void find_lit(Lit *lit, const Stage *s, const TourStep *step, Box room) {
             const DrawTag *tag = &s->list->tags[i];
             if (tag->kind == TAG_LAYER && step->marks[m].which == LIT_TEXT) break; /* the text stands above the layers */
             if (!tour_lights(&step->marks[m], tag, s->t, s->v)) continue;
-            add_lit(lit, (Box){tag->x / s->u, tag->y / s->u, tag->w / s->u, tag->h / s->u}, step->together);
+            add_lit(lit, (Box){tag->x / s->u, tag->y / s->u, tag->w / s->u, tag->h / s->u}, step->frame == TOUR_TOGETHER);
         }
     }
     merge(lit);
@@ -177,6 +177,17 @@ static double button_width(const Stage *s, const char *text) { return stage_text
 
 static const char *next_text(const View *v) { return v->tour_step + 1 < v->tour->count ? "Next  →" : "Done"; }
 
+static double height_of(const Callout *c) { return 40 + 21 * (double)c->head.count + 20 * (double)c->text.count + 52; }
+
+/* For what is to be watched: low and wide, below to the left. */
+static void stand_below(Callout *c, const Stage *s, const char *head, const char *text, Box room) {
+    const double w = fmin(620, room.w - 24);
+    wrap(&c->head, s, head, type_topic, w - 2 * PAD);
+    wrap(&c->text, s, text, type_says, w - 2 * PAD);
+    const double h = height_of(c);
+    c->box = (Box){room.x + 12, bottom_of(room) - h - 8, w, h};
+}
+
 /* As wide as can be without covering what is lit. */
 static void compose(Callout *c, const Stage *s, const char *head, const char *text, const Lit *lit, Box room) {
     static const double widths[] = {420, 360, 310, 270};
@@ -184,7 +195,7 @@ static void compose(Callout *c, const Stage *s, const char *head, const char *te
         const double w = fmin(widths[i], room.w - 24);
         wrap(&c->head, s, head, type_topic, w - 2 * PAD);
         wrap(&c->text, s, text, type_says, w - 2 * PAD);
-        c->box = (Box){0, 0, w, 40 + 21 * (double)c->head.count + 20 * (double)c->text.count + 52};
+        c->box = (Box){0, 0, w, height_of(c)};
         place(c, lit, room);
         if (c->covered <= 0) return;
     }
@@ -249,9 +260,12 @@ void scene_tour(Stage *s, Box room) {
     Lit lit;
     find_lit(&lit, s, step, room);
     Callout c = {.covered = 0};
-    compose(&c, s, head, text, &lit, room);
-    if (lit.count > 0) dim(s, lit, room);
+    if (step->frame == TOUR_WATCH)
+        stand_below(&c, s, head, text, room);
+    else
+        compose(&c, s, head, text, &lit, room);
+    if (lit.count > 0 && step->frame != TOUR_WATCH) dim(s, lit, room);
     for (size_t i = 0; i < lit.count; i++) stage_frame(s, lit.box[i], 7, style_expert(1), 1.6, -1);
-    if (lit.count > 0) pointer(s, c.box, lit.box[0]);
+    if (lit.count > 0 && step->frame != TOUR_WATCH) pointer(s, c.box, lit.box[0]);
     draw_callout(s, &c);
 }

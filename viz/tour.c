@@ -19,7 +19,7 @@ const Tour *tour_find(const char *name) {
 /* The step's beat is played and then rests, as → does it. */
 static void play_beat(View *v, const Trace *t) {
     const Moment m = timeline_at(t, v->time_ms, v->speed);
-    if (v->reduced_motion || m.merged) return;
+    if (v->reduced_motion || m.merged || scene_pages[v->page].clock != NULL) return; /* a clock of its own has no beats */
     v->stop_ms = v->time_ms;
     v->time_ms = timeline_start_ms(t, m.layer, m.beat);
     v->playing = true;
@@ -34,6 +34,10 @@ void tour_show(View *v, const Trace *t) {
     }
     if (scene_pages[v->page].clock != NULL) view_set_page(v, PAGE_ROUTE); /* that page's clock stays where it is */
     tour_fill(line, sizeof line, v->tour->steps[v->tour_step].go, t, v);
+    for (size_t i = 0; i < scene_page_count; i++) { /* a page with a clock of its own stands where it was left */
+        const size_t length = strlen(scene_pages[i].name);
+        if (scene_pages[i].clock != NULL && strncasecmp(line, scene_pages[i].name, length) == 0) view_set_page(v, i);
+    }
     if (view_from_line(v, t, line, &f) == STATUS_OK)
         play_beat(v, t);
     else

@@ -29,12 +29,19 @@ typedef struct {
     int32_t number;
 } TourMark;
 
+/* How what is lit is framed. */
+typedef enum {
+    TOUR_EACH,
+    TOUR_TOGETHER, /* one frame around all */
+    TOUR_WATCH /* something is to be watched: nothing is dimmed, and the box stands below */
+} TourFrame;
+
 enum { TOUR_MARKS = 4, TOUR_TEXT_BYTES = 512 };
 typedef struct {
     const char *head, *text; /* with slots */
     const char *go; /* a view line as --state takes it, with slots; its beat is played, then it rests */
     TourMark marks[TOUR_MARKS]; /* the first ones; LIT_NONE ends them */
-    bool together; /* one frame around all of them */
+    TourFrame frame;
 } TourStep;
 
 struct Tour {

@@ -3,6 +3,7 @@
 #include "viz/tour_subject.h"
 
 #include "moe/moe.h"
+#include "viz/lanes.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -183,6 +184,16 @@ static double aux_of(const TourSubject *s) {
     return aux;
 }
 
+/* How a lane of the Train view is kept even, as it says there. */
+static void add_lane(Words *o, const TourSubject *s, size_t lane) {
+    char words[LANE_WORD_BYTES] = "balancing as set";
+    if (s->v->lanes != NULL) {
+        const TrainConfig *c = &s->v->lanes->lane[lane].config;
+        lane_weight_words(words, sizeof words, c, lane_weight_of(c));
+    }
+    words_add(o, "%s", words);
+}
+
 static void add_who_chooses(Words *o, const TourSubject *s) {
     if (rule_is(s, "expert-choice"))
         words_add(o, "Here experts choose, by your function: each takes the same number of tokens");
@@ -242,6 +253,8 @@ SLOT(expected_here, words_add(o, "%.1f", stack_expected(s->layer->experts, s->la
 SLOT(capacity, add_capacity(o, s))
 SLOT(aux, words_add(o, "%.2f", aux_of(s)))
 SLOT(cv2, words_add(o, "%.2f", scene_load_cv2(s->t, s->number)))
+SLOT(lane_1, add_lane(o, s, 0))
+SLOT(lane_2, add_lane(o, s, 1))
 SLOT(who_chooses, add_who_chooses(o, s))
 SLOT(came_in, words_add(o, "%.2f", s->layer->residual_norm[s->token]))
 SLOT(added, words_add(o, "%.2f", s->layer->out_norm[s->token]))
@@ -260,14 +273,14 @@ static const struct {
     const char *name;
     void (*add)(Words *o, const TourSubject *s);
 } slots[] = {
-    ROW(at_layer),      ROW(at_token),    ROW(last_layer),  ROW(token),        ROW(tokens),       ROW(layer),      ROW(layers),
-    ROW(moe_layers),    ROW(experts),     ROW(k),           ROW(rule),         ROW(word),         ROW(chosen),     ROW(weighted),
-    ROW(chosen_shares), ROW(weight_sum),  ROW(left_out),    ROW(best),         ROW(best_share),   ROW(best_logit), ROW(least),
-    ROW(least_share),   ROW(least_logit), ROW(busiest),     ROW(busiest_load), ROW(choices_here), ROW(even_load),  ROW(touched_here),
-    ROW(expected_here), ROW(capacity),    ROW(aux),         ROW(cv2),          ROW(who_chooses),  ROW(came_in),    ROW(added),
-    ROW(run_share),     ROW(touched),     ROW(all_experts), ROW(flops),        ROW(flops_dense),  ROW(times_less), ROW(bytes_touched),
-    ROW(bytes),         ROW(weighing),    ROW(rest_note),   ROW(head_chosen),  ROW(these_tokens), ROW(head_added), ROW(scoring),
-    ROW(sends),
+    ROW(at_layer),      ROW(at_token),      ROW(last_layer), ROW(token),        ROW(tokens),       ROW(layer),       ROW(layers),
+    ROW(moe_layers),    ROW(experts),       ROW(k),          ROW(rule),         ROW(word),         ROW(chosen),      ROW(weighted),
+    ROW(chosen_shares), ROW(weight_sum),    ROW(left_out),   ROW(best),         ROW(best_share),   ROW(best_logit),  ROW(least),
+    ROW(least_share),   ROW(least_logit),   ROW(busiest),    ROW(busiest_load), ROW(choices_here), ROW(even_load),   ROW(touched_here),
+    ROW(expected_here), ROW(capacity),      ROW(aux),        ROW(cv2),          ROW(lane_1),       ROW(lane_2),      ROW(who_chooses),
+    ROW(came_in),       ROW(added),         ROW(run_share),  ROW(touched),      ROW(all_experts),  ROW(flops),       ROW(flops_dense),
+    ROW(times_less),    ROW(bytes_touched), ROW(bytes),      ROW(weighing),     ROW(rest_note),    ROW(head_chosen), ROW(these_tokens),
+    ROW(head_added),    ROW(scoring),       ROW(sends),
 };
 
 bool tour_fill(char *out, size_t room, const char *text, const Trace *t, const View *v) {
