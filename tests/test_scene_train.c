@@ -291,7 +291,7 @@ static void sentence_is_honest(void **state) {
     Training g;
     training_open(&g, 2, 16, 90, true);
     scene_narrate(line, sizeof line, &g.p.t, &g.p.v);
-    assert_string_equal(line, "Lane 1, balancing off: 30 of 32 experts dead, since step 49. Lane 2, balancing × 0.2: none dead, CV² 0.04.");
+    assert_string_equal(line, "Lane 1 (balancing off): 30 of 32 experts dead since step 49. Lane 2 (× 0.2): none dead, CV² 0.04.");
     view_seek(&g.p.v, &g.p.t, 47.0 * TRAIN_STEP_MS); /* before anyone can be called dead */
     scene_narrate(line, sizeof line, &g.p.t, &g.p.v);
     assert_non_null(strstr(line, "these settings do not collapse"));
@@ -353,6 +353,27 @@ static void no_text_is_cut_or_crowded(void **state) {
         training_close(&g);
     }
     assert_int_equal(faults, 0);
+    Training g; /* settings that differ in everything: more words, none of them cut */
+    training_open(&g, 2, 16, 90, true);
+    TrainConfig *c = &g.lanes.lane[1].config;
+    c->model.moe.rule = routing_rule_find("softmax-topk-renorm");
+    c->model.moe.top_k = 2;
+    c->model.moe.capacity_factor = 1.25;
+    c->lr = 0.0125;
+    for (size_t i = 0; i < 4; i++) {
+        for (int scale = 0; scale < 2; scale++) {
+            g.p.v.scale = scale == 0 ? 1 : 1.5;
+            picture_build(&g.p, sizes[i][0], sizes[i][1]);
+            assert_int_equal(text_faults(&g.p.list), 0);
+            for (size_t k = 0; k < g.p.list.item_count; k++) {
+                const DrawItem *it = &g.p.list.items[k];
+                const bool sentence = it->tag >= 0 && g.p.list.tags[it->tag].kind == TAG_NARRATION; /* it fits in the real font */
+                if (it->kind == DRAW_TEXT && !sentence && strstr(g.p.list.text + it->first, "…") != NULL)
+                    fail_msg("cut: %s", g.p.list.text + it->first);
+            }
+        }
+    }
+    training_close(&g);
 }
 
 /* Without lanes, and without a trace, there is a page too. */

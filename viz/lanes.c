@@ -136,17 +136,15 @@ size_t lane_dead_since(const Lanes *lanes, size_t lane, size_t layer, size_t ste
     return since;
 }
 
-size_t lanes_ever_dead(const Lanes *lanes, size_t step) {
+size_t lane_ever_dead(const Lanes *lanes, size_t lane, size_t step) {
     size_t ever = 0;
-    for (size_t lane = 0; lane < LANE_COUNT; lane++) {
-        for (size_t cell = 0; cell < lanes->layers * lanes->experts; cell++) {
-            size_t idle = 0, longest = 0; /* steps without a choice, in a row */
-            for (size_t at = 1; at <= step; at++) {
-                idle = lane_load(lanes, lane, at, 0)[cell] > 0 ? 0 : idle + 1; /* the layers of a step lie one behind the other */
-                longest = idle > longest ? idle : longest;
-            }
-            ever += longest >= LANE_DEAD_STEPS;
+    for (size_t cell = 0; cell < lanes->layers * lanes->experts; cell++) {
+        size_t idle = 0, longest = 0; /* steps without a choice, in a row */
+        for (size_t at = 1; at <= step && longest < LANE_DEAD_STEPS; at++) {
+            idle = lane_load(lanes, lane, at, 0)[cell] > 0 ? 0 : idle + 1; /* the layers of a step lie one behind the other */
+            longest = idle > longest ? idle : longest;
         }
+        ever += longest >= LANE_DEAD_STEPS;
     }
     return ever;
 }

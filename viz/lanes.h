@@ -58,7 +58,7 @@ double lane_weight_of(const TrainConfig *c);
 void lane_weight_words(char *out, size_t room, const TrainConfig *c, double weight);
 /* The weight one step up or down: 1, 2, 5, 10 ... times a power of ten; down from the least is 0. */
 double lane_weight_step(const TrainConfig *c, double weight, int by);
-enum { LANE_WORDS = 16, LANE_WORD_BYTES = 96 };
+enum { LANE_WORDS = 20, LANE_WORD_BYTES = 96 };
 /* What both lanes share, in short pieces; returns how many. */
 size_t lanes_words(char words[LANE_WORDS][LANE_WORD_BYTES], const Lanes *lanes);
 /* What this lane has that the other has not, balance aside; "" where nothing differs. */
@@ -86,8 +86,8 @@ LaneCount lane_count(const Lanes *lanes, size_t lane, size_t layer, size_t step)
 bool lane_expert_dead(const Lanes *lanes, size_t lane, size_t layer, size_t expert, size_t step); /* layer from 0 */
 /* Since which step some expert of the lane has been dead, without a break, up to `step`; 0: none is dead. */
 size_t lane_dead_since(const Lanes *lanes, size_t lane, size_t layer, size_t step);
-/* How many (expert, lane, layer) were dead at some step up to this one. */
-size_t lanes_ever_dead(const Lanes *lanes, size_t step);
+/* How many experts of the lane, of all layers, were dead at some step up to this one. */
+size_t lane_ever_dead(const Lanes *lanes, size_t lane, size_t step);
 /* All changes of weights so far, as --aux-at takes them. */
 void lanes_changes(char *out, size_t room, const Lanes *lanes);
 

@@ -158,6 +158,11 @@ size_t lanes_words(char words[LANE_WORDS][LANE_WORD_BYTES], const Lanes *lanes) 
         SAY("a token is a byte");
     else
         SAY("vocabulary %zu", c->vocab);
+    for (size_t lane = 0; lane < LANE_COUNT; lane++) {
+        char own[LANE_WORD_BYTES];
+        lane_own_words(own, sizeof own, lanes, lane);
+        if (own[0] != '\0') SAY("lane %zu: %.80s", lane + 1, own);
+    }
     SAY("text: %s, %zu bytes", lanes->text_name, lanes->text_bytes);
     SAY("ordinary initial values, nothing planted");
 #undef SAY
@@ -169,9 +174,9 @@ void lane_own_words(char *out, size_t room, const Lanes *lanes, size_t lane) {
     size_t used = 0;
     out[0] = '\0';
 #define SAY(...) used += used < room ? (size_t)snprintf(out + used, room - used, __VA_ARGS__) : 0
-    if (c->model.moe.rule != d->model.moe.rule) SAY(" · %s", c->model.moe.rule->name);
-    if (c->model.moe.top_k != d->model.moe.top_k) SAY(" · top-%zu", c->model.moe.top_k);
-    if (c->lr != d->lr) SAY(" · learning rate %g", c->lr);
-    if (c->model.moe.capacity_factor != d->model.moe.capacity_factor) SAY(" · capacity %g", c->model.moe.capacity_factor);
+    if (c->model.moe.rule != d->model.moe.rule) SAY("%s%s", used > 0 ? ", " : "", c->model.moe.rule->name);
+    if (c->model.moe.top_k != d->model.moe.top_k) SAY("%stop-%zu", used > 0 ? ", " : "", c->model.moe.top_k);
+    if (c->lr != d->lr) SAY("%slearning rate %g", used > 0 ? ", " : "", c->lr);
+    if (c->model.moe.capacity_factor != d->model.moe.capacity_factor) SAY("%scapacity factor %g", used > 0 ? ", " : "", c->model.moe.capacity_factor);
 #undef SAY
 }

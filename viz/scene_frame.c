@@ -63,7 +63,8 @@ static void other_title(Stage *s, double x, double right, const char *source, Co
     train_title(text, sizeof text, s->v);
     const int32_t tag = stage_tag(s, (Box){x, 4, fmax(0, right - x), 38}, tag_of(TAG_TITLE));
     const double pill_w = stage_text_width(s, source, type_label) + 30, room = right - x - pill_w - 14;
-    const double w = room > 40 ? stage_text(s, text, x, 28, type_body, ALIGN_LEFT, room, tag) : 0;
+    const char *name = stage_text_width(s, text, type_body) <= room ? text : "two lanes";
+    const double w = stage_text_width(s, name, type_body) <= room ? stage_text(s, name, x, 28, type_body, ALIGN_LEFT, room, tag) : 0;
     if (pill_w < right - x) pill(s, x + w + (w > 0 ? 14 : 0), 12, source, dot);
 }
 

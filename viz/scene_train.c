@@ -43,7 +43,7 @@ void train_cursor(Stage *s, const TrainAxis *a, Box plot) {
     if (a->step == 0) return;
     const size_t column = (a->step - 1) / a->bin, last = (a->steps - 1) / a->bin;
     const double right = train_x(a, plot, column, 1), end = train_x(a, plot, last, 1);
-    if (column < last) stage_rect(s, (Box){right, plot.y, end - right, plot.h}, 0, style_alpha(INK_PANEL, 0.72), -1);
+    if (column < last) stage_rect(s, (Box){right, plot.y - 2, end - right, plot.h + 4}, 0, style_alpha(INK_PANEL, 0.72), -1);
     const double middle = train_x(a, plot, column, 0.5);
     stage_line(s, middle, plot.y - 3, middle, plot.y + plot.h + 3, style_alpha(INK_WHITE, 0.75), 1);
 }
@@ -97,14 +97,13 @@ const SceneClock train_clock = {length_ms, step_ms, ticks, clock_words};
 
 enum { WORD_LINE = 16 };
 
-/* Pieces one after the other, on as many lines as they need, at most `most`; draws them when `draw`, and returns the height. */
-static double flow(Stage *s, Box b, char words[LANE_WORDS][LANE_WORD_BYTES], size_t count, size_t most, bool draw) {
+/* Pieces one after the other, on as many lines as they need; draws them when `draw`, and returns the height. */
+static double flow(Stage *s, Box b, char words[LANE_WORDS][LANE_WORD_BYTES], size_t count, bool draw) {
     double x = b.x;
     size_t line = 0;
     for (size_t i = 0; i < count; i++) {
         const double w = stage_text_width(s, words[i], type_label);
         if (x > b.x && x + w > b.x + b.w) {
-            if (line + 1 == most) break;
             x = b.x;
             line++;
         }
@@ -157,15 +156,15 @@ static void lane_head(Stage *s, const TrainAxis *a, size_t lane, Box b) {
     char text[160], own[96];
     DrawTag tag = tag_of(TAG_TRAIN_LANE);
     tag.index = (int32_t)lane;
-    const int32_t at = stage_tag(s, (Box){b.x + 8, b.y + 4, 70, 22}, tag);
+    const int32_t at = stage_tag(s, (Box){b.x + 8, b.y + 4, 76, 22}, tag);
     stage_rect(s, (Box){b.x + 14, b.y + 9, 5, 14}, 2.5, train_lane_color(lane), at);
     snprintf(text, sizeof text, "Lane %zu", lane + 1);
-    stage_text(s, text, b.x + 26, b.y + 20, type_in(type_head, chosen ? INK_TEXT : INK_SOFT), ALIGN_LEFT, 52, at);
-    if (chosen) stage_frame(s, (Box){b.x + 8, b.y + 5, 70, 22}, 6, style_alpha(INK_WHITE, 0.55), 1, at);
+    stage_text(s, text, b.x + 26, b.y + 20, type_in(type_head, chosen ? INK_TEXT : INK_SOFT), ALIGN_LEFT, 58, at);
+    if (chosen) stage_frame(s, (Box){b.x + 8, b.y + 5, 76, 22}, 6, style_alpha(INK_WHITE, 0.55), 1, at);
     const double weight =
         isnan(s->v->lane_wish[lane]) ? (a->step > 0 ? data->steps[a->step - 1].weight : lane_weight_of(&data->config)) : s->v->lane_wish[lane];
     lane_weight_words(text, sizeof text, &data->config, weight);
-    double x = b.x + 86;
+    double x = b.x + 92;
     const double w = fmin(stage_text_width(s, text, type_label) + 20, b.w * 0.34);
     button(s, (Box){x, b.y + 5, w, 20}, text, BUTTON_BALANCE, (int32_t)lane, weight > 0);
     x += w + 5;
@@ -177,7 +176,8 @@ static void lane_head(Stage *s, const TrainAxis *a, size_t lane, Box b) {
     const double left = b.x + b.w - 14 - x;
     const double said = left > 60 ? stage_text(s, text, b.x + b.w - 14, b.y + 19, type_in(type_label, color), ALIGN_RIGHT, left, -1) : 0;
     lane_own_words(own, sizeof own, a->lanes, lane);
-    if (own[0] != '\0' && left - said > 70) stage_text(s, own, x, b.y + 19, type_label, ALIGN_LEFT, left - said - 12, -1);
+    if (own[0] != '\0' && stage_text_width(s, own, type_label) < left - said - 12) /* the settings above have them too */
+        stage_text(s, own, x, b.y + 19, type_label, ALIGN_LEFT, left - said - 12, -1);
 }
 
 static void lane_panel(Stage *s, const TrainAxis *a, size_t lane, Box b) {
@@ -252,10 +252,10 @@ void train_build(Stage *s, double x, double y, double w, double h) {
         return;
     }
     char words[LANE_WORDS][LANE_WORD_BYTES];
-    const size_t count = lanes_words(words, a->lanes), most = h > 420 ? 4 : 3;
+    const size_t count = lanes_words(words, a->lanes);
     const Box strip = {all.x + 4, all.y, all.w - 8, 0};
-    stage_tag(s, (Box){strip.x, strip.y, strip.w, flow(s, strip, words, count, most, false)}, tag_of(TAG_TRAIN_WORDS));
-    const double top = all.y + flow(s, strip, words, count, most, true) + 6, height = all.y + all.h - top;
+    stage_tag(s, (Box){strip.x, strip.y, strip.w, flow(s, strip, words, count, false)}, tag_of(TAG_TRAIN_WORDS));
+    const double top = all.y + flow(s, strip, words, count, true) + 6, height = all.y + all.h - top;
     if (a->steps == 0) {
         for (size_t l = 0; l < LANE_COUNT; l++) {
             const Box b = {all.x, top + 38 * (double)l, all.w, 32};

@@ -190,13 +190,17 @@ bool train_tooltip(Words *o, const DrawTag *tag, const View *v) {
 
 static void verdict(Words *o, const TrainAxis *a, size_t lane) {
     const LaneCount n = lane_count(a->lanes, lane, 0, a->step);
-    words_add(o, lane > 0 ? " Lane %zu, " : "Lane %zu, ", lane + 1);
-    words_add(o, n.weight > 0 ? "balancing × %g: " : "balancing off: ", n.weight);
+    const bool biased = lane_by_bias(&a->lanes->lane[lane].config);
+    words_add(o, lane > 0 ? " Lane %zu (" : "Lane %zu (", lane + 1);
+    if (n.weight > 0)
+        words_add(o, biased ? "bias rate %g): " : "× %g): ", n.weight);
+    else
+        words_add(o, lane == 0 ? "balancing off): " : "off): ");
     if (n.dead > 0)
-        words_add(o, "%zu of %zu experts dead, since step %zu.", n.dead, a->lanes->layers * a->lanes->experts,
+        words_add(o, "%zu of %zu%s dead since step %zu.", n.dead, a->lanes->layers * a->lanes->experts, lane == 0 ? " experts" : "",
                   lane_dead_since(a->lanes, lane, 0, a->step));
     else
-        words_add(o, "none dead, CV² %.2f.", n.cv2);
+        words_add(o, "none dead%s, CV² %.2f.", lane_ever_dead(a->lanes, lane, a->step) > 0 ? " any more" : "", n.cv2);
 }
 
 void train_narrate(Words *o, const View *v) {
@@ -211,7 +215,7 @@ void train_narrate(Words *o, const View *v) {
         return;
     }
     const LaneCount first = lane_count(a->lanes, 0, 0, a->step), second = lane_count(a->lanes, 1, 0, a->step);
-    if (first.dead == 0 && second.dead == 0 && lanes_ever_dead(a->lanes, a->step) == 0) {
+    if (lane_ever_dead(a->lanes, 0, a->step) == 0 && lane_ever_dead(a->lanes, 1, a->step) == 0) {
         words_add(o, "No expert is without tokens in either lane: these settings do not collapse (CV² %.2f, %.2f).", first.cv2, second.cv2);
         return;
     }
