@@ -138,6 +138,16 @@ static void dump_is_of_the_records(void **state) {
                     cells++;
                 }
             }
+            for (size_t i = 0; i < g.p.list.item_count; i++) { /* the colour is that of the share */
+                const DrawItem *it = &g.p.list.items[i];
+                const DrawTag *tag = it->tag >= 0 ? &g.p.list.tags[it->tag] : NULL;
+                if (tag == NULL || tag->kind != TAG_TRAIN_CELL || it->kind != DRAW_RECT) continue;
+                char line[1024];
+                size_t from, to, load, all;
+                scene_describe(line, sizeof line, tag, &g.p.t, &g.p.v);
+                sscanf(strstr(line, "steps"), "steps %zu-%zu load %zu of %zu", &from, &to, &load, &all);
+                assert_int_equal(it->fill, style_load(g.p.v.palette, (double)load / (double)all * (double)g.lanes.experts));
+            }
             const size_t shown = layer == 0 ? g.lanes.layers : 1;
             assert_int_equal(counts, LANE_COUNT * TRAIN_METRICS);
             assert_true(steps > 0 && cells > 0);

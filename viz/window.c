@@ -16,7 +16,7 @@
 #include "viz/scene_train.h"
 #include "viz/still.h"
 
-enum { FRAME_MS = 16, MEASURE_MS = 50, TRAIN_MS = 50, REST_MS = 500, MINIMUM_WIDTH = 640, MINIMUM_HEIGHT = 400 };
+enum { FRAME_MS = 16, MEASURE_MS = 50, TRAIN_MS = 66, REST_MS = 500, MINIMUM_WIDTH = 640, MINIMUM_HEIGHT = 400 };
 
 typedef struct {
     Window *w;
