@@ -209,8 +209,49 @@ static int close_fonts(void **state) {
     return 0;
 }
 
+/* ---- characters that the scene's font lacks ---- */
+
+static size_t ink_of(uint32_t pixels[200 * 40], const char *text) {
+    DrawList list;
+    Fault f = {""};
+    draw_init(&list, paint_measure());
+    draw_reset(&list, 200, 40);
+    draw_item(&list, (DrawItem){.kind = DRAW_RECT, .w = 200, .h = 40, .fill = 0xff000000, .tag = -1});
+    draw_text(&list, text, 4, 30, 20, FONT_REGULAR, ALIGN_LEFT, 0xffffffff, 0, -1);
+    if (paint_pixels((unsigned char *)pixels, 200, 40, 800, &list, &f) != STATUS_OK) fail_msg("%s", f.text);
+    draw_free(&list);
+    size_t lit = 0;
+    for (size_t i = 0; i < 200 * 40; i++) lit += (pixels[i] & 0xff) > 0x40;
+    return lit;
+}
+
+/* Two Chinese characters: another font's glyphs, which differ, or their numbers as text, which are long; never a box twice. */
+static void test_missing_glyphs_come_from_another_font_or_as_numbers(void **state) {
+    (void)state;
+    static uint32_t one[200 * 40], other[200 * 40], number[200 * 40];
+    const TextMeasure m = paint_measure();
+    assert_true(paint_has_font());
+    assert_true(ink_of(one, "\xe4\xbd\xa0") > 0 && ink_of(other, "\xe5\xa5\xbd") > 0);
+    assert_true(memcmp(one, other, sizeof one) != 0);
+    /* no font has a character of a private plane: its number stands there, as wide as it is painted */
+    static const char private_use[] = "\xf4\x80\x80\x81", as_text[] = "\\u{100001}";
+    assert_true(fabs(m.width(m.context, private_use, 4, 20, FONT_REGULAR) - m.width(m.context, as_text, strlen(as_text), 20, FONT_REGULAR)) < 1e-9);
+    (void)ink_of(one, private_use);
+    (void)ink_of(number, as_text);
+    assert_memory_equal(one, number, sizeof one);
+    /* a text of both kinds is as wide as its parts */
+    const double whole = m.width(m.context,
+                                 "ab\xe4\xbd\xa0"
+                                 "c",
+                                 6, 20, FONT_BOLD);
+    const double parts =
+        m.width(m.context, "ab", 2, 20, FONT_BOLD) + m.width(m.context, "\xe4\xbd\xa0", 3, 20, FONT_BOLD) + m.width(m.context, "c", 1, 20, FONT_BOLD);
+    assert_true(fabs(whole - parts) < 1e-9);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_missing_glyphs_come_from_another_font_or_as_numbers),
         cmocka_unit_test(test_golden_pictures),
         cmocka_unit_test(test_every_pixel_is_painted_and_twice_the_same),
         cmocka_unit_test(test_scrubbed_pixels_equal_played_pixels),

@@ -53,7 +53,7 @@ int main(void) { return cJSON_ParseWithLengthOpts("{}", 2, 0, 0) == 0; }'; then
 else line costs "cJSON not found: moe cost reads GGUF alone ('make setup' installs it)"; fi
 
 viz_cflags=$(pkg-config --cflags sdl2 cairo 2>/dev/null || echo '-I/usr/include/SDL2 -I/usr/include/cairo')
-viz_libs=$(pkg-config --libs sdl2 cairo 2>/dev/null || echo '-lSDL2 -lcairo')
+viz_libs=$(pkg-config --libs sdl2 cairo fontconfig 2>/dev/null || pkg-config --libs sdl2 cairo 2>/dev/null || echo '-lSDL2 -lcairo -lfontconfig')
 if [ -n "${NO_VIZ:-}" ]; then
     line window 'switched off with NO_VIZ=1: no moe-viz'
 elif probe viz "$viz_cflags $viz_libs" '#define SDL_MAIN_HANDLED

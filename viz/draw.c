@@ -198,6 +198,8 @@ const char *tag_name(TagKind kind) {
         [TAG_TRAIN_STEP] = "train-step",
         [TAG_TRAIN_COUNT] = "train-count",
         [TAG_TRAIN_WORDS] = "train-settings",
+        [TAG_RECEIVED] = "received",
+        [TAG_TYPICAL] = "typical",
     };
     return kind < TAG_KINDS ? names[kind] : "?";
 }

@@ -46,6 +46,8 @@ typedef enum {
     TAG_HASH,     /* layer, token, expert: what the token's id says */
     TAG_MIX,      /* layer, token, expert: the token's share in what the expert reads */
     TAG_ALWAYS,   /* layer, index: a shared expert, which every token visits; -1: all of them */
+    TAG_RECEIVED, /* layer, token, expert, index = rank: a token that the opened expert received */
+    TAG_TYPICAL,  /* layer, expert, index = place: a token that it typically receives */
     TAG_PART,     /* layer, token, expert, index = rank: one part of the weighted sum */
     TAG_RESIDUAL, /* layer, token: what comes in, what is added */
     TAG_HEAT,     /* layer, expert: one cell of the heatmap */

@@ -8,10 +8,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "model/model.h"
 
-enum { PROMPT_TOKENS_MAX = 512 }; /* what the window is made to show */
+enum { PROMPT_TOKENS_MAX = 512, SAMPLE_SECONDS = 8 }; /* what the window is made to show; how long a model is kept from prompts */
 
 struct Source {
     pthread_t thread;
@@ -28,7 +29,34 @@ struct Source {
     bool answered; /* `answer` or `reason` waits to be fetched */
     Trace *answer; /* NULL: it failed, and `reason` says why */
     Fault reason;
+    bool samples_wanted, samples_done;
+    Samples samples; /* the thread's until samples_done, then everyone's to read */
 };
+
+/* The bytes must be characters: what the window shows and what a file keeps is UTF-8. */
+static Status check_utf8(const char *prompt, Fault *f) {
+    const size_t bytes = strlen(prompt);
+    for (size_t i = 0; i < bytes;) {
+        utf8proc_int32_t point;
+        const utf8proc_ssize_t taken = utf8proc_iterate((const utf8proc_uint8_t *)prompt + i, (utf8proc_ssize_t)(bytes - i), &point);
+        if (taken <= 0)
+            return fault(f, STATUS_FAIL, "the prompt is not UTF-8: byte %zu of %zu is 0x%02X, which begins no character", i + 1, bytes,
+                         (unsigned char)prompt[i]);
+        i += (size_t)taken;
+    }
+    return STATUS_OK;
+}
+
+/* As long as the model was trained for, and as the window can show. */
+static Status check_length(const Loaded *loaded, size_t count, Fault *f) {
+    const size_t context = loaded->model.config.context;
+    if (count == 0) return fault(f, STATUS_FAIL, "the prompt is empty: type a sentence");
+    if (context > 0 && count > context)
+        return fault(f, STATUS_FAIL, "the prompt is too long: it has %zu tokens, and this model reads %zu", count, context);
+    if (count > PROMPT_TOKENS_MAX)
+        return fault(f, STATUS_FAIL, "the prompt is too long: it has %zu tokens, and the window shows %d", count, PROMPT_TOKENS_MAX);
+    return STATUS_OK;
+}
 
 /* One prompt from text to trace; on failure *out stays NULL. */
 static Status run_prompt(Trace **out, const Source *s, const Loaded *loaded, const char *prompt, Fault *f) {
@@ -40,10 +68,7 @@ static Status run_prompt(Trace **out, const Source *s, const Loaded *loaded, con
     int32_t *ids = NULL;
     size_t count = 0;
     Status status = tokenizer_encode(&loaded->tokenizer, prompt, strlen(prompt), &ids, &count, f);
-    if (status == STATUS_OK && count == 0) status = fault(f, STATUS_FAIL, "the prompt is empty: type a sentence");
-    if (status == STATUS_OK && count > PROMPT_TOKENS_MAX) {
-        status = fault(f, STATUS_FAIL, "the prompt has %zu tokens; the window shows at most %d", count, PROMPT_TOKENS_MAX);
-    }
+    if (status == STATUS_OK) status = check_length(loaded, count, f);
     Trace *trace = status == STATUS_OK ? calloc(1, sizeof *trace) : NULL;
     if (status == STATUS_OK && trace == NULL) status = fault(f, STATUS_FAIL, "out of memory for a trace");
     if (status == STATUS_OK)
@@ -64,18 +89,57 @@ static void trace_drop(Trace *trace) {
     free(trace);
 }
 
-/* Waits for a prompt; false when the source closes. Leaves with the prompt copied and `running` set. */
-static bool next_prompt(Source *s, char *prompt) {
+typedef enum { JOB_END, JOB_PROMPT, JOB_SAMPLES } Job;
+
+/* Waits for something to do. JOB_PROMPT leaves with the prompt copied and `running` set. */
+static Job next_job(Source *s, char *prompt) {
     pthread_mutex_lock(&s->mutex);
-    while (!s->wanted && !s->closing) pthread_cond_wait(&s->changed, &s->mutex);
-    const bool go_on = !s->closing;
-    if (go_on) {
+    while (!s->wanted && !s->closing && !(s->samples_wanted && !s->samples_done)) pthread_cond_wait(&s->changed, &s->mutex);
+    const Job job = s->closing ? JOB_END : s->wanted ? JOB_PROMPT : JOB_SAMPLES;
+    if (job == JOB_PROMPT) {
         memcpy(prompt, s->prompt, sizeof s->prompt);
         s->wanted = false;
         s->running = true;
     }
     pthread_mutex_unlock(&s->mutex);
-    return go_on;
+    return job;
+}
+
+static bool someone_waits(Source *s) {
+    pthread_mutex_lock(&s->mutex);
+    const bool waits = s->wanted || s->closing;
+    pthread_mutex_unlock(&s->mutex);
+    return waits;
+}
+
+/* One document more, cut to what the model reads. A failure leaves it out. */
+static void run_document(Samples *samples, const Loaded *loaded, const char *text) {
+    int32_t *ids = NULL;
+    size_t count = 0;
+    Fault f;
+    if (tokenizer_encode(&loaded->tokenizer, text, strlen(text), &ids, &count, &f) == STATUS_OK && count > 0) {
+        const size_t context = loaded->model.config.context, tokens = context > 0 && count > context ? context : count;
+        if (model_trace(&samples->traces[samples->count], loaded, ids, tokens, text, TRACE_ROUTING, &f) == STATUS_OK) {
+            samples->count++;
+            samples->tokens += tokens;
+        }
+    }
+    free(ids);
+}
+
+/* The model on the built-in documents, until someone waits or time is up. */
+static void run_samples(Source *s, const Loaded *loaded) {
+    const double start_s = time_now_s();
+    Samples *samples = &s->samples;
+    samples->traces = loaded != NULL && loaded->has_tokenizer ? calloc(sample_document_count, sizeof *samples->traces) : NULL;
+    for (size_t i = 0; samples->traces != NULL && i < sample_document_count; i++) {
+        if (i > 0 && (someone_waits(s) || time_now_s() - start_s > SAMPLE_SECONDS)) break;
+        run_document(samples, loaded, sample_documents[i]);
+    }
+    pthread_mutex_lock(&s->mutex);
+    s->samples_done = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->mutex);
 }
 
 /* Puts the result into the mailbox, unless a newer prompt has superseded it. */
@@ -100,7 +164,11 @@ static void *engine_thread(void *argument) {
     Fault load_fault = {{0}};
     const bool opened = loaded_open(&loaded, s->model_path[0] == '\0' ? NULL : s->model_path, s->experts_used, &load_fault) == STATUS_OK;
     char prompt[sizeof s->prompt];
-    while (next_prompt(s, prompt)) {
+    for (Job job; (job = next_job(s, prompt)) != JOB_END;) {
+        if (job == JOB_SAMPLES) {
+            run_samples(s, opened ? &loaded : NULL);
+            continue;
+        }
         Trace *trace = NULL;
         Fault reason = load_fault;
         if (opened) (void)run_prompt(&trace, s, &loaded, prompt, &reason);
@@ -169,6 +237,8 @@ void source_close(Source *s) {
         pthread_join(s->thread, NULL);
     }
     trace_drop(s->answer);
+    for (size_t i = 0; i < s->samples.count; i++) trace_free(&s->samples.traces[i]);
+    free(s->samples.traces);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->mutex);
     free(s);
@@ -177,13 +247,43 @@ void source_close(Source *s) {
 Status source_ask(Source *s, const char *prompt, Fault *f) {
     if (!s->has_thread) return fault(f, STATUS_FAIL, "a saved trace runs no prompts: start without --trace to type one");
     if (strlen(prompt) >= sizeof s->prompt)
-        return fault(f, STATUS_FAIL, "the prompt has %zu bytes; at most %zu", strlen(prompt), sizeof s->prompt - 1);
+        return fault(f, STATUS_FAIL, "the prompt is too long: it has %zu bytes, and the window takes %zu", strlen(prompt), sizeof s->prompt - 1);
+    if (check_utf8(prompt, f) != STATUS_OK) return STATUS_FAIL;
     pthread_mutex_lock(&s->mutex);
     snprintf(s->prompt, sizeof s->prompt, "%s", prompt);
     s->wanted = true;
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->mutex);
     return STATUS_OK;
+}
+
+void source_ask_samples(Source *s) {
+    pthread_mutex_lock(&s->mutex);
+    s->samples_wanted = s->has_thread;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+bool source_samples_done(Source *s) {
+    pthread_mutex_lock(&s->mutex);
+    const bool done = s->samples_done || !s->has_thread;
+    pthread_mutex_unlock(&s->mutex);
+    return done;
+}
+
+const Samples *source_samples(Source *s) {
+    pthread_mutex_lock(&s->mutex);
+    const bool there = s->samples_done && s->samples.count > 0;
+    pthread_mutex_unlock(&s->mutex);
+    return there ? &s->samples : NULL;
+}
+
+const Samples *source_wait_samples(Source *s) {
+    source_ask_samples(s);
+    pthread_mutex_lock(&s->mutex);
+    while (s->has_thread && !s->samples_done) pthread_cond_wait(&s->changed, &s->mutex);
+    pthread_mutex_unlock(&s->mutex);
+    return source_samples(s);
 }
 
 SourceState source_state(Source *s) {

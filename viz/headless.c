@@ -33,6 +33,7 @@ static void size_of(void *self, int *width_px, int *height_px) {
 static Status settle(void *self, bool *busy, Fault *f) {
     const Headless *h = ((Stand *)self)->h;
     *busy = false;
+    if (h->view->open_expert >= 0 && h->view->samples == NULL && h->source != NULL) h->view->samples = source_wait_samples(h->source);
     return h->complete(h->context, h->view, *h->trace, f);
 }
 

@@ -426,6 +426,8 @@ static Status run(Settings *o, Fault *f) {
     status = check_tour(o, f);
     if (status != STATUS_OK) return status;
     if (o->bench_frames > 0) return bench_run(stdout, (int)o->bench_frames, f);
+    if (!paint_has_font())
+        fprintf(stderr, "moe-viz: no font was found: text is drawn in plain ASCII letters; install one (Debian: apt install fonts-dejavu-core)\n");
     Source *source = NULL;
     Trace *trace = calloc(1, sizeof *trace), *versus = NULL;
     if (trace == NULL) return fault(f, STATUS_FAIL, "out of memory");
@@ -441,8 +443,8 @@ static Status run(Settings *o, Fault *f) {
         status = begin_files(o, lanes, &source, &trace, &versus, &view, f);
         if (status == STATUS_OK && script != NULL)
             status = run_script(o, &lanes, script, source, &trace, &versus, &view, width_px, height_px, f);
-        else if (status == STATUS_OK)
-            status = run_files(o, o->shot, o->record, trace, &view, width_px, height_px, f);
+        if (status == STATUS_OK && view.open_expert >= 0 && source != NULL) view.samples = source_wait_samples(source);
+        if (status == STATUS_OK && script == NULL) status = run_files(o, o->shot, o->record, trace, &view, width_px, height_px, f);
     }
     script_free(script);
     source_close(source);

@@ -1,5 +1,6 @@
-/* paint.c: a draw list onto pixels or into a file; the only file that includes cairo.
+/* paint.c: a draw list onto pixels or into a file; with fonts.c the only file that includes cairo.
  * Enters: a DrawList. Leaves: ARGB32 pixels, PNG, SVG or PDF. It decides nothing: every colour, place and size stands in the list. */
+#include "viz/fonts.h"
 #include "viz/paint.h"
 #include "viz/leaks.h"
 
@@ -9,82 +10,20 @@
 #include <math.h>
 #include <string.h>
 
-enum { FONTS = 3, ASCII = 128 };
-static const char *const families[FONTS] = {"DejaVu Sans", "DejaVu Sans", "DejaVu Sans Mono"};
-
-static struct {
-    cairo_surface_t *surface; /* measuring needs a context of its own */
-    cairo_t *cr;
-    cairo_font_face_t *faces[FONTS];
-    double advance[FONTS][ASCII]; /* at size 1 */
-} fonts;
-
-static cairo_font_options_t *font_options(void) {
-    cairo_font_options_t *options = cairo_font_options_create();
-    cairo_font_options_set_hint_metrics(options, CAIRO_HINT_METRICS_OFF); /* widths grow in proportion to the size: the layout holds at any scale */
-    cairo_font_options_set_hint_style(options, CAIRO_HINT_STYLE_SLIGHT);
-    cairo_font_options_set_antialias(options, CAIRO_ANTIALIAS_GRAY);
-    return options;
-}
-
-static double measured(const char *text, size_t bytes, Font font) {
-    char copy[1100];
-    if (bytes >= sizeof copy) bytes = sizeof copy - 1;
-    memcpy(copy, text, bytes);
-    copy[bytes] = '\0';
-    cairo_text_extents_t extents;
-    cairo_set_font_face(fonts.cr, fonts.faces[font]);
-    cairo_set_font_size(fonts.cr, 64);
-    cairo_text_extents(fonts.cr, copy, &extents);
-    return extents.x_advance / 64;
-}
-
-static void open_fonts(void) {
-    if (fonts.cr != NULL) return;
-    fonts.surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
-    fonts.cr = cairo_create(fonts.surface);
-    cairo_font_options_t *options = font_options();
-    cairo_set_font_options(fonts.cr, options);
-    cairo_font_options_destroy(options);
-    for (int i = 0; i < FONTS; i++) {
-        fonts.faces[i] =
-            cairo_toy_font_face_create(families[i], CAIRO_FONT_SLANT_NORMAL, i == FONT_BOLD ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-        for (int c = ' '; c < 127; c++) {
-            const char letter = (char)c;
-            fonts.advance[i][c] = measured(&letter, 1, (Font)i);
-        }
-    }
-}
-
-/* Most text is ASCII: adding advances is far cheaper than asking cairo, and gives the same (no kerning in cairo's simple text). */
 static double width_of(void *context, const char *text, size_t bytes, double size, Font font) {
     (void)context;
-    double width = 0;
-    for (size_t i = 0; i < bytes;) {
-        const unsigned char c = (unsigned char)text[i];
-        size_t run = 1;
-        if (c < ASCII) {
-            width += fonts.advance[font][c];
-        } else {
-            while (i + run < bytes && (unsigned char)text[i + run] >= ASCII) run++;
-            width += measured(text + i, run, font);
-        }
-        i += run;
-    }
-    return width * size;
+    return fonts_width(text, bytes, size, font);
 }
 
 TextMeasure paint_measure(void) {
-    open_fonts();
+    fonts_open();
     return (TextMeasure){.width = width_of};
 }
 
+bool paint_has_font(void) { return fonts_found(); }
+
 void paint_close(void) {
-    if (fonts.cr == NULL) return;
-    for (int i = 0; i < FONTS; i++) cairo_font_face_destroy(fonts.faces[i]);
-    cairo_destroy(fonts.cr);
-    cairo_surface_destroy(fonts.surface);
-    memset(&fonts, 0, sizeof fonts);
+    fonts_close();
     cairo_debug_reset_static_data();
 }
 
@@ -208,18 +147,14 @@ static void paint_path(cairo_t *cr, const DrawItem *it, const DrawPoint *p) {
 }
 
 static void paint_text(cairo_t *cr, const DrawItem *it, const char *text) {
-    cairo_set_font_face(cr, fonts.faces[it->font]);
-    cairo_set_font_size(cr, it->size);
     ink(cr, it->fill);
-    cairo_move_to(cr, it->x, it->y + TEXT_ASCENT * it->size);
-    cairo_show_text(cr, text);
-    cairo_new_path(cr);
+    fonts_show(cr, text, it->x, it->y + TEXT_ASCENT * it->size, it->size, it->font);
 }
 
 static Status paint_list(cairo_t *cr, const DrawList *list, Fault *f) {
     if (list->failed) return fault(f, STATUS_FAIL, "picture: no memory for the draw list of %.0f x %.0f pixels", list->width_px, list->height_px);
-    open_fonts();
-    cairo_font_options_t *options = font_options();
+    fonts_open();
+    cairo_font_options_t *options = fonts_options();
     cairo_set_font_options(cr, options);
     cairo_font_options_destroy(options);
     cairo_set_line_cap(cr, CAIRO_LINE_CAP_ROUND);

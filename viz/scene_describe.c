@@ -3,6 +3,7 @@
  * The sentence that narrates a beat is in scene_narrate.c; the tooltips, longer and with formulas, are in scene_tooltip.c. Layers count from 1
  * as on the screen, tokens and experts from 0. */
 #include "viz/scene_compare.h"
+#include "viz/scene_opened.h"
 #include "viz/scene_rules.h"
 #include "viz/scene_stack.h"
 #include "viz/scene_train.h"
@@ -131,6 +132,10 @@ void scene_describe(char *line, size_t room, const DrawTag *tag, const Trace *t,
         break;
     case TAG_EXPERT:
         describe_expert(o, tag, t, v);
+        break;
+    case TAG_RECEIVED:
+    case TAG_TYPICAL:
+        opened_describe(o, tag, t, v);
         break;
     case TAG_GROUP:
     case TAG_HASH:

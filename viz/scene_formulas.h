@@ -4,7 +4,7 @@
 
 #include "viz/scene_parts.h"
 
-void formula_score(Words *o, const DrawTag *tag, const Trace *t);  /* TAG_PROB: what the expert was ranked by */
+void formula_score(Words *o, const DrawTag *tag, const Trace *t); /* TAG_PROB: what the expert was ranked by */
 void formula_weight(Words *o, const DrawTag *tag, const Trace *t); /* TAG_ARC, TAG_PART: what the choice counts in the sum */
 void formula_group(Words *o, const DrawTag *tag, const Trace *t);
 void formula_hash(Words *o, const DrawTag *tag, const Trace *t);

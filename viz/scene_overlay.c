@@ -7,7 +7,7 @@
 
 static Box to_units(const Stage *s, const DrawTag *tag) { return (Box){tag->x / s->u, tag->y / s->u, tag->w / s->u, tag->h / s->u}; }
 
-static void shadow_card(Stage *s, Box b) {
+void stage_shadow_card(Stage *s, Box b) {
     for (int i = 4; i > 0; i--) stage_rect(s, (Box){b.x - 1.5 * i, b.y - i, b.w + 3 * i, b.h + 3.2 * i}, 10 + i, style_alpha(0xff000000, 0.10), -1);
     stage_rect(s, b, 9, 0xff232a35, -1);
     stage_frame(s, b, 9, 0xff46505f, 1, -1);
@@ -36,7 +36,7 @@ static void tooltip(Stage *s, const DrawTag *tag, Box about) {
     if (y < 50) y = about.y + about.h + 10;
     x = fmax(8, fmin(s->width - w - 8, x));
     y = fmax(8, fmin(s->height - h - 8, y));
-    shadow_card(s, (Box){x, y, w, h});
+    stage_shadow_card(s, (Box){x, y, w, h});
     for (size_t i = 0; i < count; i++)
         stage_text(s, lines[i], x + 14, y + 22 + line_h * (double)i, i == 0 ? type_head : type_in(type_label, 0xffc6ccd6), ALIGN_LEFT, w - 28, -1);
 }
@@ -49,7 +49,7 @@ static Box lens(Stage *s, const DrawTag *tag, Box about) {
     Box b = {about.x - w - 26, about.y - h / 2, w, h};
     if (b.x < 8) b.x = about.x + 26;
     b.y = fmax(54, fmin(s->height - h - 100, b.y));
-    shadow_card(s, b);
+    stage_shadow_card(s, b);
     char text[32];
     for (int column = 0; column < COLUMNS; column++) {
         const int e = tag->expert + column - COLUMNS / 2;
@@ -101,52 +101,6 @@ static void point_at(Stage *s, const DrawTag *tag, Color color) {
     tooltip(s, tag, tag->kind == TAG_HEAT ? lens(s, tag, b) : b);
 }
 
-/* ---- an opened expert: everyone who asked for it in this layer ---- */
-
-static void opened_rows(Stage *s, Box b, size_t expert) {
-    const TraceLayer *layer = s->layer;
-    const double row_h = 21, column_w = 196;
-    const size_t rows = (size_t)(b.h / row_h), columns = (size_t)fmax(1, b.w / column_w);
-    size_t shown = 0, all = 0;
-    char text[64], word[WORD_BYTES];
-    for (size_t i = 0; i < s->t->tokens * layer->top_k; i++) {
-        if (layer->topk[i] != (int32_t)expert) continue;
-        all++;
-        if (shown >= rows * columns) continue;
-        const double x = b.x + column_w * (double)(shown / rows), y = b.y + row_h * (double)(shown % rows);
-        shown++;
-        const double weight = layer->weights_norm[i];
-        word_token(word, sizeof word, s->t, i / layer->top_k);
-        stage_text(s, word, x, y + 14, type_in(type_label, i / layer->top_k == s->token ? INK_WHITE : INK_SOFT), ALIGN_LEFT, 68, -1);
-        stage_rect(s, (Box){x + 76, y + 7, 60, 6}, 3, INK_WELL, -1);
-        stage_rect(s, (Box){x + 76, y + 7, fmax(3, 60 * fmin(1, weight)), 6}, 3, layer->dropped[i] ? INK_WARN : expert_color(s, expert), -1);
-        snprintf(text, sizeof text, layer->dropped[i] ? "full" : "%.2f", weight);
-        stage_text(s, text, x + 144, y + 14, type_label, ALIGN_LEFT, 40, -1);
-    }
-    if (all == 0) stage_text(s, "No token of this text asked for it here.", b.x, b.y + 14, type_body, ALIGN_LEFT, b.w, -1);
-    snprintf(text, sizeof text, "and %zu more", all - shown);
-    if (all > shown) stage_text(s, text, b.x + b.w, b.y + b.h + 16, type_label, ALIGN_RIGHT, b.w, -1);
-}
-
-static void opened_expert(Stage *s) {
-    if (s->v->open_expert < 0 || s->layer == NULL || (size_t)s->v->open_expert >= s->layer->experts) return;
-    const size_t expert = (size_t)s->v->open_expert;
-    const double w = fmin(860, s->width - 120), h = fmin(470, s->height - 200);
-    const Box b = {(s->width - w) / 2, (s->height - h) / 2 - 20, w, h};
-    stage_rect(s, (Box){0, 0, s->width, s->height}, 0, 0xa0080a0d, -1);
-    shadow_card(s, b);
-    char text[160];
-    stage_rect(s, (Box){b.x + 24, b.y + 22, 5, 20}, 2.5, expert_color(s, expert), -1);
-    snprintf(text, sizeof text, "Expert %zu in layer %zu", expert, s->m.layer + 1);
-    stage_text(s, text, b.x + 38, b.y + 38, type_title, ALIGN_LEFT, w - 80, -1);
-    const TraceLayer *layer = s->layer;
-    snprintf(text, sizeof text, "asked by %lld of %zu tokens, served %lld; bars are the weight that it has in each token's sum",
-             (long long)layer->load[expert], s->t->tokens, (long long)layer->served[expert]);
-    stage_text(s, text, b.x + 24, b.y + 66, type_label, ALIGN_LEFT, w - 48, -1);
-    opened_rows(s, (Box){b.x + 24, b.y + 84, w - 48, h - 84 - 44}, expert);
-    stage_text(s, "Esc closes", b.x + 24, b.y + h - 18, type_small, ALIGN_LEFT, 0, -1);
-}
-
 /* ---- typing, help, notices ---- */
 
 static void entry_field(Stage *s) {
@@ -158,7 +112,7 @@ static void entry_field(Stage *s) {
     const double w = fmin(780, s->width - 80);
     const Box b = {(s->width - w) / 2, 62, w, 92};
     stage_rect(s, (Box){0, 0, s->width, s->height}, 0, 0x90080a0d, -1);
-    shadow_card(s, b);
+    stage_shadow_card(s, b);
     stage_text(s, names[v->entry], b.x + 20, b.y + 26, type_head, ALIGN_LEFT, w - 40, -1);
     const Box field = {b.x + 16, b.y + 36, w - 32, 30};
     stage_rect(s, field, 7, INK_WELL, -1);
@@ -218,7 +172,7 @@ static void help(Stage *s) {
     const double w = 640, h = 84 + 29 * (double)half;
     const Box b = {(s->width - w) / 2, fmax(20, (s->height - h) / 2 - 20), w, h};
     stage_rect(s, (Box){0, 0, s->width, s->height}, 0, 0xa8080a0d, -1);
-    shadow_card(s, b);
+    stage_shadow_card(s, b);
     stage_text(s, "Keys", b.x + 28, b.y + 38, type_title, ALIGN_LEFT, 0, -1);
     stage_text(s, "hover anything for its exact value and formula; click to pin it", b.x + 96, b.y + 38, type_label, ALIGN_LEFT, w - 110, -1);
     for (size_t i = 0; i < count; i++) {
@@ -250,7 +204,7 @@ void scene_overlay(Stage *s) {
         if (pin != NULL) point_at(s, pin, style_alpha(INK_WHITE, 0.9));
         if (under != NULL && (pin == NULL || !tag_same(pin, under))) point_at(s, under, style_alpha(INK_WHITE, 0.55));
     }
-    opened_expert(s);
+    scene_opened(s);
     entry_field(s);
     help(s);
     notice(s);

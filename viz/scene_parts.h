@@ -92,6 +92,8 @@ Box expert_box(const Stage *s, Box grid, size_t expert);
 void scene_header(Stage *s, Box b);
 void scene_transport(Stage *s, Box b);
 void scene_tour(Stage *s, Box room); /* scene_tour.c: over the view, when a tour is on */
+void stage_shadow_card(Stage *s, Box b);
+void scene_opened(Stage *s);  /* scene_opened.c: Enter on an expert */
 void scene_overlay(Stage *s); /* scene_overlay.c: hover, pin, entry, open expert, help, notice */
 
 /* ---- the Route view: scene_route.c and its parts ---- */

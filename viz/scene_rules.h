@@ -9,18 +9,20 @@
 #include "viz/scene_parts.h"
 
 typedef enum {
-    WAY_TOKEN,  /* a token picks its K best experts */
-    WAY_ALL,    /* dense-mixture: every expert runs for every token */
+    WAY_TOKEN, /* a token picks its K best experts */
+    WAY_ALL, /* dense-mixture: every expert runs for every token */
     WAY_EXPERT, /* expert-choice: each expert takes its best tokens */
-    WAY_MIXED,  /* soft: an expert reads a mixture of all tokens */
+    WAY_MIXED, /* soft: an expert reads a mixture of all tokens */
     WAY_HASHED, /* hash: the token's id decides */
 } RuleWay;
 RuleWay rule_way(const Trace *t);
-bool rule_noisy(const TraceLayer *layer);  /* the trace carries the noise that was added to the logits */
+bool rule_noisy(const TraceLayer *layer); /* the trace carries the noise that was added to the logits */
 bool rule_biased(const TraceLayer *layer); /* ... the scores and the bias of the selection */
 
 /* What one expert was ranked by for one token: base alone, or base + extra (logit + noise, score + bias). */
-typedef struct { double base, extra; } RuleScore;
+typedef struct {
+    double base, extra;
+} RuleScore;
 RuleScore rule_score(const TraceLayer *layer, size_t token, size_t expert);
 bool rule_masked(const TraceLayer *layer, size_t token, size_t expert); /* its group was passed over */
 

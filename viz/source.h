@@ -31,6 +31,20 @@ SourceState source_state(Source *source);
 bool source_poll(Source *source, Trace **trace, Fault *f);
 Status source_wait(Source *source, Trace **trace, Fault *f);
 
+/* What a live model does with a few documents of the shipped text (sample_text.c): where an opened expert's typical tokens come from. Asked for once;
+ * run when no prompt waits, and cut short after some seconds, so that a slow model keeps answering. NULL until it is there, or for ever where no
+ * model runs. The source owns it; nothing changes in it any more. */
+typedef struct Samples {
+    Trace *traces; /* (count) one a document */
+    size_t count, tokens;
+} Samples;
+void source_ask_samples(Source *source);
+bool source_samples_done(Source *source); /* they are there, or will never be */
+const Samples *source_samples(Source *source);
+const Samples *source_wait_samples(Source *source); /* asks, and waits until they are there */
+extern const char *const sample_documents[];
+extern const size_t sample_document_count;
+
 /* simulated.c: seeded, plausible routing of any size, without a model; provenance says "simulated". For tests, scale and frame benchmarks. */
 typedef struct {
     size_t tokens, experts, top_k, layers, dense_every; /* dense_every 3: layers 3, 6, ... are dense; 0: none */

@@ -295,6 +295,7 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
     switch (tag->kind) {
     case TAG_TOKEN:
     case TAG_RACE:
+    case TAG_RECEIVED:
         v->token = (size_t)tag->token;
         break;
     case TAG_PAGE:

@@ -53,6 +53,7 @@ typedef struct {
     double pointer_x, pointer_y; /* pixels; negative: not over the window */
     bool pinned;
     DrawTag pin;                 /* its tooltip stays; the box is ignored */
+    const struct Samples *samples; /* source.h: what the live model did with its built-in documents; NULL: none yet, or no model. Borrowed. */
     int32_t open_expert;         /* Enter on an expert: its page inside the view; -1: none */
     /* camera of the middle part: screen = (world − pan) · zoom */
     double zoom, pan_x, pan_y;

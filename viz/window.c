@@ -33,6 +33,7 @@ typedef struct {
     Duel duel; /* what the Compare view shows; view->duel points here */
     bool duel_asked; /* of the trace that is shown */
     double owed_ms; /* of a training's steps that a script makes */
+    bool samples_asked; /* an expert was opened before */
     bool stale; /* the picture is older than the view */
 } Screen;
 
@@ -220,6 +221,20 @@ static void look_for_duel(Screen *s) {
     if (duel_poll(s->w->dueller, &s->duel)) s->stale = true;
 }
 
+/* An opened expert shows its typical tokens: the model is run once for that. */
+static bool samples_wait(const Screen *s) {
+    return s->w->view->open_expert >= 0 && s->w->view->samples == NULL && s->samples_asked && !source_samples_done(s->w->source);
+}
+
+static void look_for_samples(Screen *s) {
+    View *v = s->w->view;
+    if (s->w->source == NULL || v->samples != NULL || v->open_expert < 0) return;
+    if (!s->samples_asked) source_ask_samples(s->w->source);
+    s->samples_asked = true;
+    v->samples = source_samples(s->w->source);
+    if (v->samples != NULL) s->stale = true;
+}
+
 /* The second text runs when the first is there: the engine answers only the latest prompt. */
 static void look_for_traces(Screen *s) {
     const bool idle = s->w->source == NULL || source_state(s->w->source) == SOURCE_IDLE; /* asked before the mailbox is emptied */
@@ -349,7 +364,8 @@ static Status script_settle(void *self, bool *busy, Fault *f) { /* a prompt runs
     const Screen *s = self;
     (void)f;
     const bool compares = s->w->view->page == PAGE_COMPARE && s->w->dueller != NULL && (!s->duel_asked || measuring(s));
-    *busy = compares || s->versus_waits || s->w->view->busy || (s->w->source != NULL && source_state(s->w->source) == SOURCE_RUNNING);
+    *busy =
+        compares || samples_wait(s) || s->versus_waits || s->w->view->busy || (s->w->source != NULL && source_state(s->w->source) == SOURCE_RUNNING);
     return STATUS_OK;
 }
 
@@ -405,6 +421,7 @@ static Status loop(Screen *s, Fault *f) {
                                                : REST_MS;
         if (!handle_events(s, wait_ms)) break;
         look_for_traces(s);
+        look_for_samples(s);
         look_for_duel(s);
         look_for_records(s);
         continue_film(s);

@@ -1,0 +1,44 @@
+#!/bin/sh
+# What moe-viz says in a terminal where something is missing or wrong: one line, the exit code, and no file left behind.
+set -u
+export OMP_WAIT_POLICY=passive
+viz=${BUILD:-build}/moe-viz
+[ -x "$viz" ] || { echo "SKIP wrong input: $viz was not built (SDL2 or cairo was not found)"; exit 0; }
+viz=$(realpath "$viz") model=$PWD/data/model.gguf sample=$PWD/data/sample.txt
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+verdict() { if [ -z "$2" ]; then echo "ok $1"; else echo "not ok $1: $2"; fi; }
+# refused NAME CODE 'words' FLAGS...: one line with these words, and no picture
+refused() {
+    name=$1 code=$2 words=$3
+    shift 3
+    "$@" >out 2>err </dev/null
+    found=$? why=
+    if [ $found -ne "$code" ]; then why="exit code $found, expected $code: $(cat err)"
+    elif [ "$(wc -l <err)" -ne 1 ]; then why="expected one line: $(cat err)"
+    elif ! grep -qF -e "$words" err; then why="lacks '$words': $(cat err)"
+    elif [ -e shot.png ] || [ -e film.mp4 ]; then why="a file was left behind"; fi
+    rm -f shot.png film.mp4
+    verdict "$name" "$why"
+}
+refused 'a trace that is not there' 1 'nowhere.gguf' "$viz" --trace nowhere.gguf --shot shot.png
+refused 'a text is no trace' 1 'not a GGUF file' "$viz" --trace "$sample" --shot shot.png
+refused 'a text is no model' 1 'not a GGUF file' "$viz" --model "$sample" --shot shot.png
+refused 'a film without ffmpeg' 1 'ffmpeg' env PATH=/nonexistent "$viz" --simulate 2x8x2x5 --record film.mp4
+if [ -f "$model" ]; then
+    refused 'a model is no trace' 1 'not a trace' "$viz" --trace "$model" --shot shot.png
+    refused 'a prompt that is not UTF-8' 1 'not UTF-8: byte 4 of 4 is 0xE9' "$viz" --model "$model" --text "$(printf 'caf\351')" --shot shot.png
+    refused 'a prompt that is too long' 1 'tokens, and this model reads 128' "$viz" --model "$model" --text "$(head -c 2500 "$sample")" --shot shot.png
+    refused 'an empty prompt' 1 'the prompt is empty' "$viz" --model "$model" --text '' --shot shot.png
+else
+    echo 'SKIP wrong prompts: data/model.gguf is not here'
+fi
+# no font: a picture all the same, in plain letters, and a line that says so
+mkdir none
+echo "<?xml version=\"1.0\"?><fontconfig><dir>$work/none</dir><cachedir>$work/cache</cachedir></fontconfig>" >fonts.conf
+FONTCONFIG_FILE=$work/fonts.conf "$viz" --simulate 2x8x2x5 --shot shot.png >out 2>err
+why=
+[ -s shot.png ] || why='no picture was made'
+[ "$(wc -l <err)" -eq 1 ] && grep -q 'no font was found' err || why="$why expected one line that no font was found: $(cat err)"
+verdict 'no font' "$why"
