@@ -478,8 +478,12 @@ idle() {
     name=$1
     shift
     start --paused "$@"
-    sleep 2
-    before=$(ticks)
+    before=
+    for i in $(seq 60); do # until what starts with it, such as the model, is done
+        [ "$before" = "$(ticks)" ] && break
+        before=$(ticks)
+        sleep 2
+    done
     sleep 5
     after=$(ticks)
     quit
