@@ -127,6 +127,17 @@ scene_tour3
 state 'Ctrl and 0 resets the size' 'scale=1 '
 state 'Esc leaves the tour, 0 begins it anew' 'tour=intro:1'
 
+scene_tour4() {
+    start --simulate 4x8x2x12 --paused
+    eval "$(xdotool getwindowgeometry --shell "$window" | grep -E '^[XY]=')"
+    xdotool mousemove $((X + 827)) $((Y + 23)) click 1 # the tab before the views
+    sleep 0.5
+    keys Return
+    quit
+}
+scene_tour4
+state 'a click on its tab begins the tour' 'tour=intro:2'
+
 # a script drives the window as it drives no window: the same picture, the same film, and it closes
 if command -v ffmpeg >/dev/null 2>&1; then film='record start in.gif'; else film=; fi
 printf '%s\n' tour 'key Enter' 'wait 900' 'click tour next' 'wait 500' "$film" 'wait 400' 'shot in.png' quit >script.txt

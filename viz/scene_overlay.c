@@ -133,7 +133,8 @@ static void entry_field(Stage *s) {
 }
 
 static const char *const help_rows[][2] = {
-    {"0", "guided tour; Enter and ⌫ step it"},
+    {"0", "guided tour"},
+    {"Enter ⌫", "Tour: on, back"},
     {"Space", "play or pause"},
     {"← →", "a beat back or on"},
     {"Shift ← →", "a layer back or on"},
