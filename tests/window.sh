@@ -303,6 +303,28 @@ if [ -n "$model" ]; then
         echo "not ok shift and right go to the first lane that is through: $(grep '^lane' dump)"
     fi
 
+    scene15() {
+        start $race --text 'A red kite.' --at 0
+        keys 4
+        until_true counted
+        keys End Home space
+        sleep 2
+        keys space
+        quit
+        cp state two
+        start $race --text 'A red kite.' --at 0
+        keys 4
+        until_true counted
+        eval "$(xdotool getwindowgeometry --shell "$window" | grep -E '^[XY]=')"
+        xdotool mousemove $((X + 206)) $((Y + 295)) # expert 3 of layer 2
+        sleep 0.5
+        keys Return
+        quit
+    }
+    scene15
+    if grep -q -e ' time=0 ' -e ' time=12000 ' two; then echo "not ok Home goes back and space races: $(cat two)"; else echo 'ok Home goes back and space races'; fi
+    state 'Enter shows an expert of the comparison in the Route view' '^Route layer=2 '
+
     # measured: two pictures agree once all runs are done; after S they differ
     agree() { rm -f compare-*.png; keys p; sleep 1; keys p; until_true test -s compare-2.png; sleep 1; cmp -s compare-1.png compare-2.png; }
     scene14() {
