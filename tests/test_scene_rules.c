@@ -423,6 +423,23 @@ static void test_no_text_is_cut_or_crowded(void **state) {
     for (size_t i = 0; i < SCALES; i++) expect_no_crowd(&scales[i], windows, 3);
 }
 
+/* Half as large again, in the smallest window that is promised. */
+static void test_large_type_fits_the_smallest_window(void **state) {
+    (void)state;
+    for (size_t i = 0; i < RULES; i++) {
+        Picture p;
+        rule_open(&p, &rules[i]);
+        p.v.scale = 1.5;
+        for (int b = BEAT_SCORE; b <= BEATS; b += 2) {
+            stand_at(&p, 1, (Beat)b);
+            picture_build(&p, 1280, 720);
+            const int faults = text_faults(&p.list);
+            if (faults > 0) fail_msg("%s, beat %d: %d", rules[i].rule, b, faults);
+        }
+        picture_close(&p);
+    }
+}
+
 static void test_scrubbing_equals_playing(void **state) {
     (void)state;
     for (size_t i = 0; i < RULES; i++) {
@@ -641,6 +658,7 @@ int main(void) {
         cmocka_unit_test(test_groups_hashes_and_mixtures),
         cmocka_unit_test(test_narration_says_what_happens),
         cmocka_unit_test(test_no_text_is_cut_or_crowded),
+        cmocka_unit_test(test_large_type_fits_the_smallest_window),
         cmocka_unit_test(test_scrubbing_equals_playing),
         cmocka_unit_test(test_experts_reach_for_tokens),
         cmocka_unit_test(test_an_opened_expert_lists_what_it_received),

@@ -80,7 +80,8 @@ static void chosen_labels(Stage *s, const RouteLayout *r, const Scale *scale) {
     const bool cards = expert_style(layer->experts) == EXPERTS_CARDS, numbered = layer->experts <= 32;
     Span values[SPANS], numbers[SPANS];
     size_t value_count = 0, number_count = 0;
-    for (size_t k = 0; k < layer->top_k; k++) {
+    const size_t labels = !picks_some(s) && !cards && layer->top_k > 8 ? 8 : layer->top_k; /* where all are used, the largest */
+    for (size_t k = 0; k < labels; k++) {
         if (layer->topk[s->token * layer->top_k + k] < 0) break; /* where experts choose, those that did not take the token stand last */
         const size_t e = (size_t)layer->topk[s->token * layer->top_k + k];
         const RuleScore score = rule_score(layer, s->token, e);
@@ -156,6 +157,7 @@ static void bar_axis(Stage *s, const RouteLayout *r, Box slot, const Bar *b, int
     char text[48];
     snprintf(text, sizeof text, b->cards ? "E%zu" : "%zu", b->expert);
     if (b->cards && b->score.extra != 0) snprintf(text, sizeof text, "E%zu  %+.2f", b->expert, b->score.extra);
+    if (b->cards && stage_text_width(s, text, type_small) > slot.w) snprintf(text, sizeof text, "E%zu", b->expert); /* hover tells */
     const Type type =
         type_in(b->cards ? type_small : type_tiny, b->chosen && picks_some(s) ? style_mix(INK_FAINT, INK_TEXT, s->on[BEAT_CHOOSE]) : INK_FAINT);
     stage_text(s, text, slot.x + slot.w / 2, r->axis.y + 12, type, ALIGN_CENTER, slot.w, tag);

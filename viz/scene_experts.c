@@ -194,9 +194,9 @@ static void small_card(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
     if (x->mix_most > 0) { /* of the slot's largest share, the focus token's */
         stage_rect(s, bar, 2.5, INK_WELL, -1);
         stage_rect(s, (Box){bar.x, bar.y, fmax(2, bar.w * x->mix / x->mix_most * s->on[BEAT_LOAD]), bar.h}, 2.5,
-                   style_load(s->v->palette, x->mix * (double)s->t->tokens), -1);
+                   s->layer->experts <= 8 ? x->color : style_load(s->v->palette, x->mix * (double)s->t->tokens), -1);
     } else {
-        load_bar(s, bar, x, style_load(s->v->palette, x->share));
+        load_bar(s, bar, x, s->layer->experts <= 8 ? x->color : style_load(s->v->palette, x->share));
     }
     edge(s, b, 6, x);
 }
@@ -259,9 +259,9 @@ void route_experts(Stage *s, const RouteLayout *r) {
         tag.layer = (int32_t)s->m.layer;
         tag.expert = (int32_t)e;
         const int32_t at = stage_tag(s, b, tag);
-        if (style == EXPERTS_CARDS)
+        if (style == EXPERTS_CARDS && b.h >= 84)
             card(s, b, &x, at);
-        else if (style == EXPERTS_SMALL)
+        else if (style == EXPERTS_CARDS || style == EXPERTS_SMALL)
             small_card(s, b, &x, at);
         else
             cell(s, b, &x, at);

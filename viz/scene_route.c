@@ -5,24 +5,28 @@
 #include <math.h>
 #include <string.h>
 
+enum { LOW = 330 }; /* a panel lower than that (large type in a small window) goes without its second title and the residual */
+
 /* What the heights that bend get of the spare room: bars, arcs, experts. More rows of experts need more of it. */
-static void share_heights(double part[3], size_t experts) {
-    static const double parts[5][3] = {{0.28, 0.29, 0.43}, {0.26, 0.28, 0.46}, {0.20, 0.18, 0.62}, {0.16, 0.12, 0.72}, {0.06, 0.40, 0.54}};
-    const size_t row = experts == 0 ? 4 : experts <= 8 ? 0 : experts <= 32 ? 1 : experts <= 128 ? 2 : 3;
+static void share_heights(double part[3], size_t experts, bool low) {
+    static const double parts[6][3] = {{0.28, 0.29, 0.43}, {0.26, 0.28, 0.46}, {0.20, 0.18, 0.62},
+                                       {0.16, 0.12, 0.72}, {0.06, 0.40, 0.54}, {0.42, 0.18, 0.40}};
+    const size_t row = experts == 0 ? 4 : low && experts <= 32 ? 5 : experts <= 8 ? 0 : experts <= 32 ? 1 : experts <= 128 ? 2 : 3;
     memcpy(part, parts[row], sizeof parts[row]);
 }
 
 /* With many experts every unit of height counts: what the bars show is then said beside the title, not below it. */
-static bool one_line_title(const Stage *s) { return s->layer->experts > 32; }
-static double title_height(const Stage *s) { return one_line_title(s) ? 44 : 62; }
+static bool one_line_title(const Stage *s, double height) { return s->layer->experts > 32 || height < LOW; }
+static double title_height(const Stage *s, double height) { return one_line_title(s, height) ? 44 : 62; }
 
 static RouteLayout lay_out(const Stage *s, Box b) {
-    enum { PAD = 20, AXIS = 16, RAIL = 28, SUM = 100, GAPS = 20, STRIP = 16, APART = 14 };
-    const double title_h = title_height(s), strip_h = s->layer->experts > 0 && rule_groups(s->t, s->layer) > 0 ? STRIP : 0;
+    enum { PAD = 20, AXIS = 16, RAIL = 28, GAPS = 20, STRIP = 16, APART = 14 };
+    const double title_h = title_height(s, b.h), strip_h = s->layer->experts > 0 && rule_groups(s->t, s->layer) > 0 ? STRIP : 0;
+    const double sum_h = b.h < LOW ? 68 : 100;
     RouteLayout r = {.all = b};
     double part[3];
-    share_heights(part, s->layer->experts);
-    const double spare = fmax(60, b.h - title_h - strip_h - AXIS - RAIL - SUM - GAPS), column = route_shared_column(s);
+    share_heights(part, s->layer->experts, b.h < LOW);
+    const double spare = fmax(60, b.h - title_h - strip_h - AXIS - RAIL - sum_h - GAPS), column = route_shared_column(s);
     const double x = b.x + PAD, w = b.w - 2 * PAD, routed_w = column > 0 ? w - column - APART : w;
     double y = b.y;
     r.title = (Box){x, y, w, title_h};
@@ -33,7 +37,7 @@ static RouteLayout lay_out(const Stage *s, Box b) {
     r.arcs = (Box){x, y += RAIL, w, spare * part[1]};
     r.experts = (Box){x, y += r.arcs.h, routed_w, spare * part[2]};
     r.shared = (Box){x + w - column, y, column, r.experts.h};
-    r.sum = (Box){x, y + r.experts.h + 10, w, SUM};
+    r.sum = (Box){x, y + r.experts.h + 10, w, sum_h};
     return r;
 }
 
@@ -67,8 +71,8 @@ static void title(Stage *s, const RouteLayout *r) {
         rule_bars(text, sizeof text, s->t, s->layer, word);
     else
         snprintf(text, sizeof text, "a dense layer: no router, every token takes the same path");
-    if (one_line_title(s)) {
-        stage_text(s, text, x, r->title.y + 32, type_label, ALIGN_LEFT, room, -1);
+    if (one_line_title(s, r->all.h)) {
+        if (room > 60) stage_text(s, text, x, r->title.y + 32, type_label, ALIGN_LEFT, room, -1);
         return;
     }
     if (s->layer->experts > 0) stage_text(s, s->t->rule, x, r->title.y + 32, type_label, ALIGN_LEFT, room, -1);
@@ -119,7 +123,8 @@ void route_build(Stage *s, double x, double y, double w, double h) {
     route_tokens(s, (Box){x + margin, top, main_w, tokens_h});
     main_panel(s, (Box){x + margin, top + tokens_h + gap, main_w, bottom - top - tokens_h - gap});
     const double side_x = x + margin + main_w + gap, counters_h = 184, balance_h = 108;
+    const bool low = bottom - top < counters_h + balance_h + 140; /* then the heatmap has the room of the balance, which it shows too */
     side_counters(s, (Box){side_x, top, side_w, counters_h});
-    side_heatmap(s, (Box){side_x, top + counters_h + gap, side_w, bottom - top - counters_h - balance_h - 2 * gap});
-    side_balance(s, (Box){side_x, bottom - balance_h, side_w, balance_h});
+    side_heatmap(s, (Box){side_x, top + counters_h + gap, side_w, bottom - top - counters_h - gap - (low ? 0 : balance_h + gap)});
+    if (!low) side_balance(s, (Box){side_x, bottom - balance_h, side_w, balance_h});
 }

@@ -134,5 +134,5 @@ void route_sum(Stage *s, const RouteLayout *r) {
         stage_rect(s, bar, 5, INK_WELL, -1);
         parts(s, r, bar);
     }
-    residual(s, (Box){b.x, b.y + 70, b.w, 18});
+    if (b.h >= 90 || s->layer->experts == 0) residual(s, (Box){b.x, b.y + (b.h >= 90 ? 70 : 30), b.w, 18});
 }
