@@ -80,7 +80,7 @@ send() {
         *) xdotool $(printf '%s' "$line" | sed "s/WINDOW/$window/g") ;;
         esac 2>>"$log.xdotool"
         count=$((count + 1))
-        if [ $((count % 50)) -eq 0 ]; then # of one size, nothing open
+        if [ $((count % 25)) -eq 0 ]; then # of one size, nothing open
             xdotool key --delay 30 Escape Escape Escape Escape Escape windowsize "$window" 1280 720 2>>"$log.xdotool"
             sleep 3
             resident_kib >>resident
