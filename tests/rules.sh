@@ -36,6 +36,15 @@ train 'groups hold the chosen' 2 '--groups-used 1' none --rule sigmoid-bias --gr
 train 'soft has no capacity' 2 '--capacity 1: the rule soft' none --rule soft --capacity 1
 train 'hash has no router' 2 '--router-hidden 8: the rule hash' none --rule hash --router-hidden 8
 
+train 'noisy-topk is trained' 0 '' noisy --rule noisy-topk
+run 'route draws the noise of training where it is asked for' 0 '"noise":[' '' -- route --model "$work/noisy.gguf" --text "$text" --json --noise 3
+run 'route draws none by itself' 0 '"probs":[' '' -- route --model "$work/noisy.gguf" --text "$text" --json
+verdict 'and shows none' "$(grep -o '"noise"' "$work/out" | head -1)"
+run 'noise is noisy-topk'"'"'s' 1 '' 'noise is drawn by noisy-topk alone' -- route --model "$work/hash.gguf" --text "$text" --noise 3
+run 'route shows scores and bias' 0 '"scores":[' '' -- route --model "$work/sigmoid.gguf" --text "$text" --json
+verdict 'and what groups left out' "$(grep -q '"masked":\[' "$work/out" && grep -q '"bias":\[' "$work/out" || echo missing)"
+run 'route shows mixtures' 0 '"mix":[' '' -- route --model "$work/soft.gguf" --text "$text" --json
+
 run 'the file says groups' 0 'moec.expert_group_used_count' '' -- info "$work/sigmoid.gguf"
 run 'the file says the scale' 0 'moec.expert_weights_scale' '' -- info "$work/sigmoid.gguf"
 run 'the bias is a tensor' 0 'blk.1.exp_probs_b.bias' '' -- info "$work/sigmoid.gguf"

@@ -131,7 +131,7 @@ static void mixture(Stage *s, Box b, const ExpertFacts *x) {
         if (on < 0.5 || (double)(row + 1) * ROW > room) continue;
         char text[32], word[WORD_BYTES];
         word_token(word, sizeof word, s->t, after);
-        snprintf(text, sizeof text, "%.0f%%", 100 * below);
+        snprintf(text, sizeof text, below < 0.01 ? "%.2f%%" : "%.0f%%", 100 * below);
         const double y = b.y + ROW * (double)row++ + 9;
         const Type type = type_in(type_small, mine ? INK_WHITE : INK_SOFT);
         const double w2 = stage_text(s, text, b.x + b.w, y, type, ALIGN_RIGHT, 0, -1);
