@@ -241,7 +241,7 @@ static void open_rule(Picture *p, const char *name) {
 
 /* "a = b + c" or "a = b − c" with four decimals each. */
 static void expect_sum(const char *line, double whole, double first, double second) {
-    double a, b, c;
+    double a = 0, b = 0, c = 0;
     const char *equals = strstr(line, " = ");
     assert_true(equals != NULL && sscanf(line, "%lf", &a) == 1 && sscanf(equals + 3, "%lf", &b) == 1);
     const bool minus = strstr(line, " − ") != NULL && strstr(line, " − ") < strchr(line, ',');
