@@ -9,7 +9,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 unset DISPLAY WAYLAND_DISPLAY
-export LSAN_OPTIONS=print_suppressions=0 # a line of the leak checker would be a second line of error
 
 # run SCRIPT FLAGS...: standard output in `out`, standard error in `errors`, the exit code in `code`
 run() {

@@ -25,7 +25,7 @@ DISPLAY=:$(cat display)
 export DISPLAY
 unset SDL_VIDEODRIVER WAYLAND_DISPLAY
 # freed memory is kept back by the sanitizer: little of it, so that growth of the program's own is seen
-export ASAN_OPTIONS=allocator_may_return_null=1:quarantine_size_mb=8 LSAN_OPTIONS=print_suppressions=0
+export ASAN_OPTIONS=allocator_may_return_null=1:quarantine_size_mb=8
 
 not_ok() { echo "not ok $*"; failed=1; }
 until_true() { for i in $(seq "$1"); do "$2" && return 0; sleep 0.5; done; return 1; }
