@@ -29,7 +29,8 @@ const char *const sample_documents[] = {
     "Otto: But a wild fox sat on the brown pot, Max, so it is big.\n"
     "Max: Then take the brown pot and the wild fox too, Otto.\n"
     "Otto: What does the brown pot eat, Max, honey or apples?",
-    "Emma keeps a blue robot for 3 days, from Wednesday, 2 November, to Saturday, 5 November. Finn was in the barn on Saturday, 5 November, and came home 2 days later, on Monday, 7 November. Emma keeps the blue robot for 2 days, from Monday, 7 November, to Wednesday, 9 November.",
+    "Emma keeps a blue robot for 3 days, from Wednesday, 2 November, to Saturday, 5 November. Finn was in the barn on Saturday, 5 November, and came "
+    "home 2 days later, on Monday, 7 November. Emma keeps the blue robot for 2 days, from Monday, 7 November, to Wednesday, 9 November.",
     "int count_pears(int horn, int plums) {\n"
     "    int yellow = plums;\n"
     "    while (24 < yellow) {\n"
@@ -48,9 +49,15 @@ const char *const sample_documents[] = {
     "Lily: Put the gold horn under a wild hen, Max, it is soft.\n"
     "Max: The gold horn and I go in the tower, Lily, and you find jam.\n"
     "Lily: Then the gold horn comes with me, Max, and you get the wild hen.",
-    "Little Ana and old Lena shared a yellow book in the forest. Little Ana said loudly to old Lena that the yellow book was not for butter. One night the yellow book was gone, and little Ana looked for it in the forest. Old Lena looked for the yellow book in the forest, but she found only 3 eggs. A wild goat came to little Ana happily with the yellow book in a box. Old Lena tied the yellow book to her bed, so it was never lost in the forest again.",
+    "Little Ana and old Lena shared a yellow book in the forest. Little Ana said loudly to old Lena that the yellow book was not for butter. One "
+    "night the yellow book was gone, and little Ana looked for it in the forest. Old Lena looked for the yellow book in the forest, but she found "
+    "only 3 eggs. A wild goat came to little Ana happily with the yellow book in a box. Old Lena tied the yellow book to her bed, so it was never "
+    "lost in the forest again.",
     "Nina sold 2 pears near the hill for 8 coins each. So Nina got 2 x 8 = 16 coins for jam.",
-    "Once little Otto bought a white flute from a wild fox for his last glue. Old Hugo asked to hold the white flute, and little Otto said yes, for 8 nuts. At night little Otto heard a voice in his white flute and ran to old Hugo behind the school. Old Hugo shook the white flute proudly, and 8 nuts fell on him. Then the wild fox looked out of the white flute and asked old Hugo for glue. Old Hugo tied the white flute to his bed, so it was never lost behind the school again.",
+    "Once little Otto bought a white flute from a wild fox for his last glue. Old Hugo asked to hold the white flute, and little Otto said yes, for "
+    "8 nuts. At night little Otto heard a voice in his white flute and ran to old Hugo behind the school. Old Hugo shook the white flute proudly, "
+    "and 8 nuts fell on him. Then the wild fox looked out of the white flute and asked old Hugo for glue. Old Hugo tied the white flute to his bed, "
+    "so it was never lost behind the school again.",
     "name | thing | number | price\n"
     "Omar | black spoon | 1 x 8 coins | 8 coins\n"
     "Ana | grey bag | 1 x 2 coins | 2 coins\n"
