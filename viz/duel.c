@@ -255,26 +255,16 @@ void duel_close(Dueller *d) {
     free(d);
 }
 
-static size_t distinct_ids(const Trace *t) {
-    size_t distinct = 0;
-    for (size_t i = 0; i < t->tokens; i++) {
-        size_t j = 0;
-        while (j < i && t->token_ids[j] != t->token_ids[i]) j++;
-        distinct += j == i;
-    }
-    return distinct;
-}
-
 void duel_ask(Dueller *d, const Trace *t) {
     if (t->tokens == 0 || t->tokens > DUEL_TOKENS) return;
     pthread_mutex_lock(&d->mutex);
     Duel *q = &d->question;
-    *q = (Duel){.state = DUEL_OPENING, .tokens = t->tokens, .distinct = distinct_ids(t)};
+    *q = (Duel){.state = DUEL_OPENING, .tokens = t->tokens, .distinct = trace_distinct_tokens(t)};
     snprintf(q->prompt, sizeof q->prompt, "%s", t->prompt);
     memcpy(d->ids, t->token_ids, t->tokens * sizeof *d->ids);
     for (size_t l = 0; l < t->layers; l++) {
         const TraceLayer *layer = &t->layer[l];
-        for (size_t e = 0; e < layer->experts; e++) q->lane[LANE_SPARSE].experts_hit += layer->served[e] > 0;
+        q->lane[LANE_SPARSE].experts_hit += trace_experts_touched(layer);
         q->lane[LANE_SPARSE].experts_of += layer->experts;
     }
     d->wanted = true;

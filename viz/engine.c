@@ -83,12 +83,6 @@ static Status run_prompt(Trace **out, const Source *s, const Loaded *loaded, con
     return STATUS_OK;
 }
 
-static void trace_drop(Trace *trace) {
-    if (trace == NULL) return;
-    trace_free(trace);
-    free(trace);
-}
-
 typedef enum { JOB_END, JOB_PROMPT, JOB_SAMPLES } Job;
 
 /* Waits for something to do. JOB_PROMPT leaves with the prompt copied and `running` set. */

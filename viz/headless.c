@@ -70,8 +70,7 @@ static Status run_prompt(const Headless *h, Trace **trace, Fault *f) {
 }
 
 static void replace(Trace **held, Trace *by) {
-    if (*held != NULL) trace_free(*held);
-    free(*held);
+    trace_drop(*held);
     *held = by;
 }
 

@@ -80,12 +80,6 @@ static Status begin(Source **source, Trace **trace, const Settings *o, bool wait
     return STATUS_OK;
 }
 
-static void drop(Trace *trace) {
-    if (trace == NULL) return;
-    trace_free(trace);
-    free(trace);
-}
-
 /* The second text's trace, if one was asked for; the first is there already. *versus stays NULL otherwise. */
 static Status begin_versus(Trace **versus, Source *source, const Settings *o, Fault *f) {
     if ((o->versus != NULL) + (o->versus_trace != NULL) + (o->versus_simulate != NULL) > 1)
@@ -356,8 +350,8 @@ static Status run(Settings *o, Fault *f) {
     }
     script_free(script);
     source_close(source);
-    drop(versus);
-    drop(trace);
+    trace_drop(versus);
+    trace_drop(trace);
     lanes_free(lanes);
     paint_close();
     return status;

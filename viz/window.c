@@ -120,8 +120,7 @@ static void set_versus(Screen *s, Trace *versus) {
         *s->w->versus = versus;
         if (versus != NULL) view_set_page(s->w->view, PAGE_STACK);
     }
-    if (gone != NULL) trace_free(gone);
-    free(gone);
+    trace_drop(gone);
 }
 
 /* An empty text ends the comparison. */
@@ -156,8 +155,7 @@ static void look_for_trace(Screen *s) {
         return;
     }
     if (s->film != NULL) end_film(s, false); /* its trace is about to go */
-    trace_free(*s->w->trace);
-    free(*s->w->trace);
+    trace_drop(*s->w->trace);
     *s->w->trace = trace;
     s->duel_asked = false;
     view_new_trace(v, trace);

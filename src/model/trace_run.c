@@ -86,26 +86,14 @@ static double stored_bytes(const Gguf *g, const Param *p) {
     return (double)p->count * sizeof(float); /* not from a file */
 }
 
-static size_t distinct_tokens(const Trace *t) {
-    size_t distinct = 0;
-    for (size_t i = 0; i < t->tokens; i++) {
-        size_t j = 0;
-        while (j < i && t->token_ids[j] != t->token_ids[i]) j++;
-        distinct += j == i;
-    }
-    return distinct;
-}
-
 /* The share of a parameter that these tokens read. */
 static double touched_share(const Trace *t, const ModelConfig *c, const Param *p) {
     if (strcmp(p->name, "token_embd.weight") == 0)
-        return c->tied ? 1.0 : (double)distinct_tokens(t) / (double)c->vocab; /* a tied head reads all rows */
+        return c->tied ? 1.0 : (double)trace_distinct_tokens(t) / (double)c->vocab; /* a tied head reads all rows */
     if (strstr(p->name, "ffn_gate_inp_noise") != NULL) return 0.0; /* noise is for training */
     if (strstr(p->name, "_exps.") == NULL) return 1.0;
     const TraceLayer *layer = &t->layer[strtoul(p->name + strlen("blk."), NULL, 10)];
-    size_t hit = 0;
-    for (size_t e = 0; e < layer->experts; e++) hit += layer->served[e] > 0;
-    return (double)hit / (double)layer->experts;
+    return (double)trace_experts_touched(layer) / (double)layer->experts;
 }
 
 static void count_bytes(Trace *t, const Loaded *l) {

@@ -158,6 +158,28 @@ void trace_free(Trace *t) {
     *t = (Trace){0};
 }
 
+void trace_drop(Trace *t) {
+    if (t == NULL) return;
+    trace_free(t);
+    free(t);
+}
+
+size_t trace_distinct_tokens(const Trace *t) {
+    size_t distinct = 0;
+    for (size_t i = 0; i < t->tokens; i++) {
+        size_t j = 0;
+        while (j < i && t->token_ids[j] != t->token_ids[i]) j++;
+        distinct += j == i;
+    }
+    return distinct;
+}
+
+size_t trace_experts_touched(const TraceLayer *l) {
+    size_t touched = 0;
+    for (size_t e = 0; e < l->experts; e++) touched += l->served[e] > 0;
+    return touched;
+}
+
 Status trace_set_token(Trace *t, size_t index, int32_t id, const char *bytes, size_t count, Fault *f) {
     assert(index < t->tokens_max);
     char *copy = malloc(count + 1);

@@ -66,6 +66,7 @@ typedef struct {
 typedef struct { size_t tokens_max, layers, model_dim, expert_dim; const unsigned char *is_moe; const MoeConfig *moe; unsigned detail; bool noise; } TraceShape; /* noise: it is drawn, as in training */
 Status trace_init(Trace *t, const TraceShape *shape, Fault *f);
 void trace_free(Trace *t);
+void trace_drop(Trace *t); /* frees one that was allocated by itself, too; NULL is fine */
 /* Called by model_forward with each layer's results for rows [at, at+count): copies, adds to load and served. */
 typedef struct {
     const MoeActs *moe;                                  /* NULL: dense */
@@ -80,6 +81,8 @@ Status trace_load(Trace *t, const char *path, Fault *f);
 Status trace_read(Trace *t, const Gguf *g, Fault *f); /* from an opened file; everything is copied */
 /* Sums recomputed from ids: for tests and for anyone who doubts the counters. load (E). */
 void trace_count_load(int64_t *load, const Trace *t, size_t layer);
+size_t trace_distinct_tokens(const Trace *t);         /* rows of an embedding that its tokens read */
+size_t trace_experts_touched(const TraceLayer *l);    /* experts that served a token */
 /* Choices of a token that are there: K, but fewer or none where experts choose. Those that are not (-1) stand last. */
 static inline size_t trace_choices(const TraceLayer *l, size_t token) {
     const int32_t *chosen = l->topk + token * l->top_k;
