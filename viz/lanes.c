@@ -1,5 +1,6 @@
-/* lanes.c: the records of two trainings, and what is counted from them. Enters: one record a step. Leaves: counts for the scene, each recomputed
- * from the loads whenever it is asked for. No thread is known here: lanes_run.c fills it from the window's own thread. */
+/* lanes.c: the records of two trainings, and what is counted from them. Enters: one record a step. Leaves: counts for the scene, recomputed from
+ * the loads whenever they are asked for; only who is dead is counted when a record comes. No thread is known here: lanes_run.c fills it from the
+ * window's own thread. */
 #include "viz/lanes.h"
 
 #include <assert.h>
@@ -18,12 +19,16 @@ Status lanes_init(Lanes *lanes, const TrainConfig config[LANE_COUNT], Fault *f) 
 
 void lanes_clear(Lanes *lanes) {
     for (size_t l = 0; l < LANE_COUNT; l++) {
-        free(lanes->lane[l].steps);
-        free(lanes->lane[l].load);
-        free(lanes->lane[l].dropped);
-        lanes->lane[l].steps = NULL;
-        lanes->lane[l].load = lanes->lane[l].dropped = NULL;
-        lanes->lane[l].count = lanes->lane[l].room = 0;
+        Lane *lane = &lanes->lane[l];
+        free(lane->steps);
+        free(lane->load);
+        free(lane->dropped);
+        free(lane->dead);
+        free(lane->idle);
+        free(lane->first_dead);
+        lane->steps = NULL;
+        lane->load = lane->dropped = lane->dead = lane->idle = lane->first_dead = NULL;
+        lane->count = lane->room = 0;
     }
 }
 
@@ -39,11 +44,28 @@ static bool grow(void *array, size_t count, size_t item_bytes) {
 static bool make_room(Lane *lane, const Lanes *lanes) {
     if (lane->count < lane->room) return true;
     const size_t room = lane->room == 0 ? 256 : 2 * lane->room, cells = lanes->layers * lanes->experts;
+    if (lane->idle == NULL && (lane->idle = calloc(cells, sizeof *lane->idle)) == NULL) return false;
+    if (lane->first_dead == NULL && (lane->first_dead = calloc(cells, sizeof *lane->first_dead)) == NULL) return false;
     if (!grow(&lane->steps, room, sizeof *lane->steps) || !grow(&lane->load, room, cells * sizeof *lane->load) ||
-        !grow(&lane->dropped, room, lanes->layers * sizeof *lane->dropped))
+        !grow(&lane->dropped, room, lanes->layers * sizeof *lane->dropped) || !grow(&lane->dead, room, lanes->layers * sizeof *lane->dead))
         return false;
     lane->room = room;
     return true;
+}
+
+/* The newest record's dead experts. */
+static void count_dead(Lane *lane, const Lanes *lanes, const uint32_t *load) {
+    uint32_t *dead = lane->dead + lane->count * lanes->layers; /* (L) */
+    const uint32_t step = (uint32_t)lane->count + 1;
+    for (size_t l = 0; l < lanes->layers; l++) {
+        dead[l] = 0;
+        for (size_t cell = l * lanes->experts; cell < (l + 1) * lanes->experts; cell++) {
+            lane->idle[cell] = load[cell] > 0 ? 0 : lane->idle[cell] + 1;
+            if (lane->idle[cell] < LANE_DEAD_STEPS) continue;
+            dead[l]++;
+            if (lane->first_dead[cell] == 0) lane->first_dead[cell] = step;
+        }
+    }
 }
 
 bool lane_add(Lane *lane, const Lanes *lanes, const LaneStep *step, const uint32_t *load, const uint32_t *dropped) {
@@ -54,6 +76,7 @@ bool lane_add(Lane *lane, const Lanes *lanes, const LaneStep *step, const uint32
     }
     memcpy(lane->load + lane->count * cells, load, cells * sizeof *load);
     memcpy(lane->dropped + lane->count * lanes->layers, dropped, lanes->layers * sizeof *dropped);
+    count_dead(lane, lanes, load);
     lane->steps[lane->count++] = *step;
     return true;
 }
@@ -80,9 +103,7 @@ bool lane_expert_dead(const Lanes *lanes, size_t lane, size_t layer, size_t expe
 }
 
 static size_t dead_in(const Lanes *lanes, size_t lane, size_t layer, size_t step) {
-    size_t dead = 0;
-    for (size_t e = 0; e < lanes->experts; e++) dead += lane_expert_dead(lanes, lane, layer, e, step);
-    return dead;
+    return lanes->lane[lane].dead[(step - 1) * lanes->layers + layer];
 }
 
 /* Adds one layer (from 0) to the counts. */
@@ -137,15 +158,9 @@ size_t lane_dead_since(const Lanes *lanes, size_t lane, size_t layer, size_t ste
 }
 
 size_t lane_ever_dead(const Lanes *lanes, size_t lane, size_t step) {
+    const uint32_t *first = lanes->lane[lane].first_dead; /* (L,E) */
     size_t ever = 0;
-    for (size_t cell = 0; cell < lanes->layers * lanes->experts; cell++) {
-        size_t idle = 0, longest = 0; /* steps without a choice, in a row */
-        for (size_t at = 1; at <= step && longest < LANE_DEAD_STEPS; at++) {
-            idle = lane_load(lanes, lane, at, 0)[cell] > 0 ? 0 : idle + 1; /* the layers of a step lie one behind the other */
-            longest = idle > longest ? idle : longest;
-        }
-        ever += longest >= LANE_DEAD_STEPS;
-    }
+    for (size_t cell = 0; first != NULL && cell < lanes->layers * lanes->experts; cell++) ever += first[cell] > 0 && first[cell] <= step;
     return ever;
 }
 

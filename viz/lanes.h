@@ -27,6 +27,8 @@ typedef struct {
     LaneStep *steps; /* (count) */
     uint32_t *load; /* (count,L,E) choices of a step, before capacity */
     uint32_t *dropped; /* (count,L) */
+    uint32_t *dead; /* (count,L) experts without a choice in the last LANE_DEAD_STEPS steps; counted as records come, since a sentence looks at all */
+    uint32_t *idle, *first_dead; /* (L,E) steps without a choice up to the last record; the step that found it dead for the first time, or 0 */
     size_t thinned; /* records that no memory was left for */
     size_t parameters; /* 0 until the lane's model stands */
     char trouble[512]; /* why the lane stopped; "" while nothing is wrong */
