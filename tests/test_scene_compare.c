@@ -1,6 +1,7 @@
 /* test_scene_compare.c: the Compare view says what src/cost counts, what the engine computes and what the trace recorded. A dense twin that was not
  * trained has a speed and no loss; one that does not fit into memory is only counted. Scrubbing equals playing, a line restores the view, clicks do
- * what keys do, and no text is cut, crowded or outside at any size. No SDL, no cairo: the font is made up, wider than the real one. */
+ * what keys do, and no text is cut, crowded or outside at any size. No SDL, no cairo: the font is made up, wider than the real one.
+ * One file a view: long, because three lanes of models are made, counted and run beside what the picture says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

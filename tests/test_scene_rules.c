@@ -1,6 +1,6 @@
 /* test_scene_rules.c: the Route view under every routing rule. Traces come from small random models, run and recorded by the engine. What the
  * dump and the tooltips say is held against the trace, formulas are worked out again from the digits that they print, no text is cut or
- * crowded at any scale, scrubbing equals playing, and what a rule alone records survives a file. */
+ * crowded at any scale, scrubbing equals playing, and what a rule alone records survives a file. Long, because ten rules each show something of their own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* test_scene_train.c: the Train view says what the records say. Every dump line is recomputed from the loads, stepping and scrubbing meet in the
  * same picture, following the newest step equals going there, keys and clicks change wishes and nothing else, a line restores the view, the
  * sentence says plainly whether experts die, and no text is cut, crowded or outside of its room at any scale. The records here are made by hand:
- * nothing is trained, so that their counts are known. */
+ * nothing is trained, so that their counts are known. One file a view: long, because a picture can be wrong in many ways. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,7 +3,6 @@
 #include "viz/bench.h"
 
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "viz/paint.h"
@@ -22,17 +21,6 @@ typedef struct {
     DrawList list;
 } Bench;
 
-static double cpu_now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Times of frames spread over the timeline, sorted. */
 static Status bench_view(Bench *b, const Trace *t, View *v, Fault *f) {
     Status status = STATUS_OK;
@@ -48,7 +36,7 @@ static Status bench_view(Bench *b, const Trace *t, View *v, Fault *f) {
         b->ms[FRAME_WALL][i] = 1000 * (time_now_s() - wall_s);
         b->ms[FRAME_CPU][i] = 1000 * (cpu_now_s() - cpu_s);
     }
-    for (int c = 0; c < CLOCKS; c++) qsort(b->ms[c], (size_t)b->frames, sizeof *b->ms[c], by_value);
+    for (int c = 0; c < CLOCKS; c++) qsort(b->ms[c], (size_t)b->frames, sizeof *b->ms[c], double_order);
     return status;
 }
 

@@ -104,9 +104,8 @@ static Status begin_versus(Trace **versus, Source *source, const Settings *o, Fa
 static bool has_versus(const Settings *o) { return o->versus != NULL || o->versus_trace != NULL || o->versus_simulate != NULL; }
 
 static Status set_page(View *v, const char *name, Fault *f) {
-    for (size_t i = 0; i < scene_page_count; i++) {
-        if (strcasecmp(name, scene_pages[i].name) == 0) return v->page = i, STATUS_OK;
-    }
+    const size_t page = scene_page_find(name);
+    if (page < scene_page_count) return v->page = page, STATUS_OK;
     return fault(f, STATUS_USAGE, "--view %s: expected route, stack, train or compare", name);
 }
 

@@ -14,6 +14,12 @@ const ScenePage scene_pages[] = {
 };
 const size_t scene_page_count = sizeof scene_pages / sizeof *scene_pages;
 
+size_t scene_page_find(const char *name) {
+    size_t page = 0;
+    while (page < scene_page_count && strcasecmp(name, scene_pages[page].name) != 0) page++;
+    return page;
+}
+
 enum { HEADER_UNITS = 46, TRANSPORT_UNITS = 92 };
 
 /* The camera of the middle part: zoom about the window's pixels; the pan is kept where the part still fills its room. */

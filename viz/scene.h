@@ -43,6 +43,7 @@ typedef struct {
 enum { PAGE_ROUTE, PAGE_STACK, PAGE_TRAIN, PAGE_COMPARE }; /* their rows */
 extern const ScenePage scene_pages[];
 extern const size_t scene_page_count;
+size_t scene_page_find(const char *name); /* in any case; scene_page_count: there is none */
 
 /* Counts so far, layer by layer as they commit; recomputed from served and load each time. */
 typedef struct {

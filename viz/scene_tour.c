@@ -73,11 +73,7 @@ static void find_lit(Lit *lit, const Stage *s, const TourStep *step, Box room) {
 
 /* ---- the rest is dimmed ---- */
 
-static int by_value(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-static int by_x(const void *a, const void *b) { return by_value(&((const Box *)a)->x, &((const Box *)b)->x); }
+static int by_x(const void *a, const void *b) { return double_order(&((const Box *)a)->x, &((const Box *)b)->x); }
 
 /* The room less the lit boxes, in bands between their upper and lower edges. Edges lie on whole pixels: no seam, nothing dimmed twice. */
 static void dim(Stage *s, Lit lit, Box room) {
@@ -88,7 +84,7 @@ static void dim(Stage *s, Lit lit, Box room) {
         y[edges++] = lit.box[i].y;
         y[edges++] = bottom_of(lit.box[i]);
     }
-    qsort(y, edges, sizeof *y, by_value);
+    qsort(y, edges, sizeof *y, double_order);
     qsort(lit.box, lit.count, sizeof *lit.box, by_x);
     for (size_t e = 0; e + 1 < edges; e++) {
         if (y[e + 1] - y[e] < 1e-6) continue;

@@ -1,5 +1,5 @@
 /* view.c: what each key, click and wheel changes. Enters: a view, the trace it looks at, what was pressed. Leaves: the view, changed.
- * The scene reads it next. The text form of a view is in view_line.c. */
+ * The scene reads it next. The text form of a view is in view_line.c. As long as there are things to press: a function a key. */
 #include "viz/scene.h"
 #include "viz/tour.h"
 

@@ -132,10 +132,7 @@ Status view_from_line(View *v, const Trace *t, const char *line, Fault *f) {
     View next = *v;
     Place at = {1, 1, false};
     char *rest, *word = strtok_r(copy, " ", &rest);
-    size_t page = scene_page_count;
-    for (size_t i = 0; word != NULL && i < scene_page_count; i++) {
-        if (strcasecmp(word, scene_pages[i].name) == 0) page = i;
-    }
+    const size_t page = word != NULL ? scene_page_find(word) : scene_page_count;
     if (page == scene_page_count)
         return fault(f, STATUS_USAGE, "--state: '%s' names no view; expected '%s' or another one's name", word ? word : "", scene_pages[0].name);
     next.page = page;

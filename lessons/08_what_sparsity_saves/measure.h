@@ -8,16 +8,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { LAYER_DIM = 256, LAYER_EXPERT_DIM = 512, LAYER_EXPERTS = 32, LAYER_TOP_K = 2, LAYER_TOKENS_MOST = 128, REPEATS = 5 };
-
-/* Time that this process had, on its one thread: other programs on the machine do not count. */
-static double work_now_s(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
 
 /* ---- one layer ---- */
 typedef struct {
@@ -73,9 +65,9 @@ static double layer_sparse_s(Layer *l, size_t tokens) {
     moe_acts_take(l->acts, &l->acts_arena, &l->config, tokens);
     double best_s = 1e9;
     for (size_t i = 0; i < REPEATS; i++) {
-        const double start_s = work_now_s();
+        const double start_s = cpu_now_s();
         moe_forward(l->y, l->acts, l->x, &l->weights, &l->config, tokens, false, 0);
-        const double took_s = work_now_s() - start_s;
+        const double took_s = cpu_now_s() - start_s;
         best_s = took_s < best_s ? took_s : best_s;
     }
     return best_s;
@@ -87,9 +79,9 @@ static double layer_dense_s(Layer *l, size_t experts, size_t tokens) {
     const FfnWeights dense = {ACT_SWIGLU, LAYER_DIM, experts * LAYER_EXPERT_DIM, w->gate, w->up, w->down};
     double best_s = 1e9;
     for (size_t i = 0; i < REPEATS; i++) {
-        const double start_s = work_now_s();
+        const double start_s = cpu_now_s();
         dense_forward(l->y, l->gate, l->up, l->hidden, l->x, &dense, tokens);
-        const double took_s = work_now_s() - start_s;
+        const double took_s = cpu_now_s() - start_s;
         best_s = took_s < best_s ? took_s : best_s;
     }
     return best_s;
@@ -112,14 +104,14 @@ static Status run_windows(ModelRun *run, const Model *m, const int32_t *ids, siz
     real *logits = malloc(N * m->config.vocab * sizeof *logits); /* (N,V) */
     Status status = logits == NULL ? fault(f, STATUS_FAIL, "out of memory for logits") : model_acts_new(&acts, &m->config, 1, N, false, f);
     if (status == STATUS_OK) status = kv_init(&kv, &m->config, 1, N, f);
-    const double start_s = work_now_s();
+    const double start_s = cpu_now_s();
     for (size_t w = 0; w < windows && status == STATUS_OK; w++) {
         kv.filled = 0;
         model_forward(logits, m, acts, &kv, ids + w * N, 1, N, &(ForwardOptions){0});
         run->loss += cross_entropy(NULL, logits, ids + w * N + 1, N, m->config.vocab, 1.0) / (double)windows;
     }
     run->tokens = windows * N;
-    run->tokens_per_s = (double)run->tokens / (work_now_s() - start_s);
+    run->tokens_per_s = (double)run->tokens / (cpu_now_s() - start_s);
     kv_free(&kv);
     model_acts_free(acts);
     free(logits);

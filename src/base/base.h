@@ -74,6 +74,8 @@ void threads_set(int threads);  /* ignored without OpenMP */
 
 /* ---- time: for progress and benchmarks, never for results ---- */
 double time_now_s(void);
+double cpu_now_s(void); /* that this process worked, all threads together: other programs on the machine do not count */
+int double_order(const void *a, const void *b); /* for qsort: rising; for medians */
 
 /* ---- text: 46702792704 is "46,702,792,704"; returns out, where 27 bytes hold any count and less room cuts the last digits ---- */
 const char *count_grouped(char *out, size_t room, uint64_t count);

@@ -9,11 +9,6 @@
 
 enum { SAMPLES_LEAST = 5, SAMPLES_MOST = 201 };
 
-static int by_size(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double bench_median_s(const Bench *b, void (*call)(void *), void *argument) {
     double samples[SAMPLES_MOST];
     size_t count = 0;
@@ -24,7 +19,7 @@ double bench_median_s(const Bench *b, void (*call)(void *), void *argument) {
         call(argument);
         samples[count++] = time_now_s() - start_s;
     }
-    qsort(samples, count, sizeof samples[0], by_size);
+    qsort(samples, count, sizeof samples[0], double_order);
     return samples[count / 2];
 }
 
