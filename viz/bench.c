@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "viz/lanes.h"
 #include "viz/paint.h"
 #include "viz/scene.h"
 #include "viz/source.h"
@@ -61,6 +62,47 @@ static Status bench_pages(FILE *out, Bench *b, const Trace *t, Fault *f) {
     return status;
 }
 
+/* Records as a training leaves them: lane 1 uneven, lane 2 even. */
+static bool add_records(Lanes *lanes, size_t steps) {
+    uint32_t load[LANE_CELLS_MAX], dropped[LANE_CELLS_MAX] = {0};
+    Rng rng;
+    bool room = true;
+    rng_seed(&rng, 1);
+    for (size_t i = 0; room && i < LANE_COUNT * steps; i++) {
+        const size_t lane = i % LANE_COUNT;
+        for (size_t c = 0; c < lanes->layers * lanes->experts; c++) load[c] = (uint32_t)rng_below(&rng, lane == 0 && c % 3 > 0 ? 2 : 64);
+        const LaneStep step = {.step = i / LANE_COUNT + 1, .loss = 6 / (1 + 0.01 * (double)i), .weight = lane == 0 ? 0 : 0.1, .lr = 0.002};
+        room = lane_add(&lanes->lane[lane], lanes, &step, load, dropped);
+    }
+    return room;
+}
+
+static Status bench_training(FILE *out, Bench *b, const Trace *t, size_t layers, size_t experts, size_t steps, Fault *f) {
+    TrainConfig config[LANE_COUNT];
+    LaneChanges changes;
+    LaneSettings settings = lane_defaults;
+    Lanes lanes = {0};
+    settings.layers = layers;
+    settings.experts = experts;
+    Status status = lanes_settings(config, &changes, &settings, f);
+    if (status == STATUS_OK) status = lanes_init(&lanes, config, f);
+    if (status == STATUS_OK && !add_records(&lanes, steps)) status = fault(f, STATUS_FAIL, "--bench-frames: no memory for %zu steps", steps);
+    if (status == STATUS_OK) {
+        View view;
+        view_init(&view);
+        view.page = PAGE_TRAIN;
+        view.lanes = &lanes;
+        fprintf(out, "Two trainings of %zu layers x %zu experts, %zu steps\n", layers, experts, steps);
+        status = bench_view(b, t, &view, f);
+    }
+    if (status == STATUS_OK) {
+        print_times(out, b, scene_pages[PAGE_TRAIN].name, "scene", SCENE_WALL, SCENE_CPU);
+        print_times(out, b, scene_pages[PAGE_TRAIN].name, "frame", FRAME_WALL, FRAME_CPU);
+    }
+    lanes_clear(&lanes);
+    return status;
+}
+
 static Simulation largest(size_t layers, size_t experts) {
     return (Simulation){.tokens = 512,
                         .experts = experts,
@@ -79,6 +121,8 @@ static Status bench_frames(FILE *out, Bench *b, Fault *f) {
     Status status = simulate_trace(&trace, &s, f);
     if (status != STATUS_OK) return status;
     status = bench_pages(out, b, &trace, f);
+    if (status == STATUS_OK) status = bench_training(out, b, &trace, lane_defaults.layers, lane_defaults.experts, 400, f);
+    if (status == STATUS_OK) status = bench_training(out, b, &trace, 8, 64, 4000, f);
     trace_free(&trace);
     return status;
 }

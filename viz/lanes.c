@@ -22,12 +22,13 @@ void lanes_clear(Lanes *lanes) {
         Lane *lane = &lanes->lane[l];
         free(lane->steps);
         free(lane->load);
+        free(lane->total);
         free(lane->dropped);
         free(lane->dead);
         free(lane->idle);
         free(lane->first_dead);
         lane->steps = NULL;
-        lane->load = lane->dropped = lane->dead = lane->idle = lane->first_dead = NULL;
+        lane->load = lane->total = lane->dropped = lane->dead = lane->idle = lane->first_dead = NULL;
         lane->count = lane->room = 0;
     }
 }
@@ -47,7 +48,8 @@ static bool make_room(Lane *lane, const Lanes *lanes) {
     if (lane->idle == NULL && (lane->idle = calloc(cells, sizeof *lane->idle)) == NULL) return false;
     if (lane->first_dead == NULL && (lane->first_dead = calloc(cells, sizeof *lane->first_dead)) == NULL) return false;
     if (!grow(&lane->steps, room, sizeof *lane->steps) || !grow(&lane->load, room, cells * sizeof *lane->load) ||
-        !grow(&lane->dropped, room, lanes->layers * sizeof *lane->dropped) || !grow(&lane->dead, room, lanes->layers * sizeof *lane->dead))
+        !grow(&lane->total, room, cells * sizeof *lane->total) || !grow(&lane->dropped, room, lanes->layers * sizeof *lane->dropped) ||
+        !grow(&lane->dead, room, lanes->layers * sizeof *lane->dead))
         return false;
     lane->room = room;
     return true;
@@ -76,6 +78,8 @@ bool lane_add(Lane *lane, const Lanes *lanes, const LaneStep *step, const uint32
     }
     memcpy(lane->load + lane->count * cells, load, cells * sizeof *load);
     memcpy(lane->dropped + lane->count * lanes->layers, dropped, lanes->layers * sizeof *dropped);
+    uint32_t *total = lane->total + lane->count * cells;
+    for (size_t c = 0; c < cells; c++) total[c] = load[c] + (lane->count > 0 ? lane->total[(lane->count - 1) * cells + c] : 0);
     count_dead(lane, lanes, load);
     lane->steps[lane->count++] = *step;
     return true;
@@ -90,6 +94,19 @@ size_t lanes_steps(const Lanes *lanes) {
 const uint32_t *lane_load(const Lanes *lanes, size_t lane, size_t step, size_t layer) {
     assert(step >= 1 && step <= lanes->lane[lane].count && layer < lanes->layers);
     return lanes->lane[lane].load + ((step - 1) * lanes->layers + layer) * lanes->experts;
+}
+
+uint64_t lane_load_span(uint32_t *sums, const Lanes *lanes, size_t lane, size_t layer, size_t first, size_t last) {
+    assert(first >= 1 && first <= last && last <= lanes->lane[lane].count && layer < lanes->layers);
+    const size_t E = lanes->experts, cells = lanes->layers * E;
+    const uint32_t *upto = lanes->lane[lane].total + (last - 1) * cells + layer * E; /* (E) */
+    const uint32_t *before = first > 1 ? upto - (last - first + 1) * cells : NULL;
+    uint64_t all = 0;
+    for (size_t e = 0; e < E; e++) {
+        sums[e] = before != NULL ? upto[e] - before[e] : upto[e];
+        all += sums[e];
+    }
+    return all;
 }
 
 /* ---- counts ---- */

@@ -26,6 +26,7 @@ typedef struct {
     size_t count, room;
     LaneStep *steps; /* (count) */
     uint32_t *load; /* (count,L,E) choices of a step, before capacity */
+    uint32_t *total; /* (count,L,E) the sum of load up to this step, modulo 2^32: the difference of two is exact while a span has fewer choices */
     uint32_t *dropped; /* (count,L) */
     uint32_t *dead; /* (count,L) experts without a choice in the last LANE_DEAD_STEPS steps; counted as records come, since a sentence looks at all */
     uint32_t *idle, *first_dead; /* (L,E) steps without a choice up to the last record; the step that found it dead for the first time, or 0 */
@@ -73,6 +74,8 @@ void lanes_clear(Lanes *lanes);
 bool lane_add(Lane *lane, const Lanes *lanes, const LaneStep *step, const uint32_t *load, const uint32_t *dropped);
 size_t lanes_steps(const Lanes *lanes); /* that both lanes have */
 const uint32_t *lane_load(const Lanes *lanes, size_t lane, size_t step, size_t layer); /* (E) of a step, counted from 1; layer from 0 */
+/* sums (E) of the steps first to last, both included; returns their sum. As quick for many steps as for one. */
+uint64_t lane_load_span(uint32_t *sums, const Lanes *lanes, size_t lane, size_t layer, size_t first, size_t last);
 /* Counts of one lane at a step. layer 0: all layers together (loss belongs to no layer); otherwise one of them, from 1. */
 typedef struct {
     double loss, weight;

@@ -4,19 +4,6 @@
 
 #include <math.h>
 
-/* Σ load of an expert, and of its whole layer, over a column's steps. */
-static uint64_t column_load(const TrainAxis *a, size_t lane, size_t layer, size_t column, uint64_t *sums) {
-    const size_t last = train_column_last(a, column), E = a->lanes->experts;
-    uint64_t all = 0;
-    for (size_t e = 0; e < E; e++) sums[e] = 0;
-    for (size_t step = column * a->bin + 1; step <= last; step++) {
-        const uint32_t *load = lane_load(a->lanes, lane, step, layer); /* (E) */
-        for (size_t e = 0; e < E; e++) sums[e] += load[e];
-    }
-    for (size_t e = 0; e < E; e++) all += sums[e];
-    return all;
-}
-
 /* Parallel lines in one stroke: up to the top edge, along it, down again in parallel, along the bottom. */
 static void hatch(Stage *s, Box b) {
     enum { POINTS = 512 };
@@ -61,14 +48,14 @@ static void labels(Stage *s, const TrainAxis *a, size_t lane, size_t layer, Box 
 }
 
 static void band_cells(Stage *s, const TrainAxis *a, size_t lane, size_t layer, Box band) {
-    uint64_t sums[LANE_CELLS_MAX]; /* lanes_init allows no more */
+    uint32_t sums[LANE_CELLS_MAX]; /* lanes_init allows no more */
     double dead_from[LANE_CELLS_MAX];
     const size_t E = a->lanes->experts, filled = a->steps > 0 ? (a->steps - 1) / a->bin + 1 : 0;
     const double row = band.h / (double)E, gap = row > 5 ? 0.8 : 0;
     for (size_t e = 0; e < E; e++) dead_from[e] = -1;
     for (size_t column = 0; column < filled; column++) {
         const double x0 = train_x(a, band, column, 0), x1 = train_x(a, band, column, 1);
-        const uint64_t all = column_load(a, lane, layer, column, sums);
+        const uint64_t all = lane_load_span(sums, a->lanes, lane, layer, column * a->bin + 1, train_column_last(a, column));
         for (size_t e = 0; e < E; e++) {
             const Box b = {x0, band.y + row * (double)e, x1 - x0, row - gap};
             const double share = all > 0 ? (double)sums[e] / (double)all : 0;

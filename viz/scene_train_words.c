@@ -20,11 +20,9 @@ typedef struct {
 static Cell cell_of(const TrainAxis *a, const DrawTag *tag) {
     Cell c = {.to = (size_t)tag->token};
     c.from = (c.to - 1) / a->bin * a->bin + 1;
-    for (size_t step = c.from; step <= c.to; step++) {
-        const uint32_t *load = lane_load(a->lanes, (size_t)tag->index, step, (size_t)tag->layer); /* (E) */
-        c.load += load[tag->expert];
-        for (size_t e = 0; e < a->lanes->experts; e++) c.all += load[e];
-    }
+    uint32_t sums[LANE_CELLS_MAX];
+    c.all = lane_load_span(sums, a->lanes, (size_t)tag->index, (size_t)tag->layer, c.from, c.to);
+    c.load = sums[tag->expert];
     return c;
 }
 
