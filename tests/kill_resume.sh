@@ -56,6 +56,7 @@ check "no half-written file is left${leftovers:+: $leftovers}" [ -z "$leftovers"
 stopped_by() { # SIGNAL, expected exit code: a run stopped by it after its first steps, then finished
     code=0 tries=0
     while [ $code -eq 0 ] && [ $tries -lt 40 ]; do # 0: it was done before the signal came, as happens on a busy machine
+        : >"$work/err" # the steps of the try before are not this one's
         (train "$1" --save-every 1000 --fresh) >/dev/null 2>"$work/err" &
         process=$!
         while kill -0 $process && ! grep -q '^step' "$work/err"; do sleep 0.01; done
