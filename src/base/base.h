@@ -71,6 +71,9 @@ double sum_values(const double *x, size_t count);
 /* ---- threads ---- */
 int threads_get(void);          /* 1 without OpenMP */
 void threads_set(int threads);  /* ignored without OpenMP */
+/* Less work than this is done before a second thread wakes; and where other programs hold the cores, the one that woke would be waited for.
+ * Scalars that a loop touches; multiplications of a product. */
+enum { PARALLEL_MIN_ITEMS = 1 << 13, PARALLEL_MIN_PRODUCTS = 1 << 18 };
 
 /* ---- time: for progress and benchmarks, never for results ---- */
 double time_now_s(void);

@@ -22,7 +22,7 @@
 #include <string.h>
 
 enum { COPY = 8 };
-enum { TASKS_WANTED = 16, SMALL_PRODUCT = 1 << 16 }; /* fewer multiplications than this are done before a second thread wakes */
+enum { TASKS_WANTED = 16 };
 
 static _Thread_local _Alignas(64) real block_of_b[(size_t)BLOCK_DEPTH * (BLOCK_COLUMNS + TILE_MAX_COLUMNS)];
 
@@ -121,7 +121,7 @@ void tiled_product(const TiledKernel *kernel, real *c, Operand a, Operand b, siz
     real *b_block = block_of_b; /* the caller's, also inside the team */
     const size_t depth = groups_of(k, groups_of(k, BLOCK_DEPTH)), width = groups_of(n, groups_of(n, BLOCK_COLUMNS));
     const size_t columns = round_up(width, kernel->lanes * kernel->vectors);
-    const bool threads = (double)m * (double)n * (double)k >= SMALL_PRODUCT;
+    const bool threads = (double)m * (double)n * (double)k >= PARALLEL_MIN_PRODUCTS;
     (void)threads; /* named by the pragma alone */
 #pragma omp parallel if (threads)
     for (size_t j0 = 0; j0 < n; j0 += columns)

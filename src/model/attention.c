@@ -52,7 +52,7 @@ void attention_forward(real *out, real *att, real *scratch, const real *q, const
                        size_t context, size_t heads, size_t kv_heads, size_t head_dim) {
     const Shape shape = {positions, past, context, heads, kv_heads, head_dim};
     const size_t group = heads / kv_heads, seen = past + positions;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (batch * positions * seen * heads * head_dim >= PARALLEL_MIN_PRODUCTS)
     for (size_t task = 0; task < batch * kv_heads; task++) {
         const size_t b = task / kv_heads, g = task % kv_heads;
         const size_t kv_at = (b * context * kv_heads + g) * head_dim;

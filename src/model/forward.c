@@ -66,7 +66,7 @@ static void ffn_block(LayerActs *l, const LayerView *w, const ModelConfig *c, Mo
 
 /* y (count) = a + b */
 static void add(real *y, const real *a, const real *b, size_t count) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (count >= PARALLEL_MIN_ITEMS)
     for (size_t i = 0; i < count; i++) y[i] = a[i] + b[i];
 }
 

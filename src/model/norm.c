@@ -10,7 +10,7 @@
 #include <math.h>
 
 void rmsnorm_forward(real *y, real *inverse_rms, const real *x, const real *gain, size_t tokens, size_t model_dim, double eps) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (tokens * model_dim >= PARALLEL_MIN_ITEMS)
     for (size_t t = 0; t < tokens; t++) {
         const real *x_t = x + t * model_dim;
         real *y_t = y + t * model_dim;

@@ -28,7 +28,7 @@ static void rotate_position(real *x, size_t n, size_t batch, size_t positions, s
 }
 
 static void rotate(real *x, size_t batch, size_t positions, size_t heads, size_t head_dim, size_t past, double theta, double direction) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (batch * positions * heads * head_dim >= PARALLEL_MIN_ITEMS)
     for (size_t n = 0; n < positions; n++) rotate_position(x, n, batch, positions, heads, head_dim, direction * (double)(past + n), theta);
 }
 

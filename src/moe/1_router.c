@@ -11,8 +11,6 @@
  */
 #include "moe/moe.h"
 
-enum { PARALLEL_MIN_ITEMS = 1 << 13 };
-
 void router_forward(real *logits, real *hidden, const real *x, const RouterWeights *w, size_t tokens) {
     const size_t D = w->model_dim, E = w->experts, R = w->hidden_dim;
     if (w->w == NULL) { /* a rule that asks no router: all experts are alike */

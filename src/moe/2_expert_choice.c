@@ -15,8 +15,6 @@
  */
 #include "moe/moe.h"
 
-enum { PARALLEL_MIN_ITEMS = 1 << 13 };
-
 size_t expert_choice_takes(double take_factor, size_t tokens, size_t experts) {
     if (take_factor >= (double)experts) return tokens;
     return capacity_slots(take_factor, tokens, experts, 1); /* the same rounding: c·T/E, up */

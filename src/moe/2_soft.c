@@ -14,8 +14,6 @@
 
 #include <math.h>
 
-enum { PARALLEL_MIN_ITEMS = 1 << 13 };
-
 /* ---- stage 2: two softmaxes of the same logits ---- */
 
 static void column_softmax(real *mix, const real *logits, size_t tokens, size_t experts, size_t e) {

@@ -24,8 +24,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { PARALLEL_MIN_ITEMS = 1 << 13 };
-
 /* NaN loses against every number, so that one broken logit cannot displace the others. */
 bool ranks_above(real a, real b) { return a > b || (isnan(b) && !isnan(a)); }
 

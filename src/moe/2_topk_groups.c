@@ -17,7 +17,6 @@
 
 #include <math.h>
 
-enum { PARALLEL_MIN_ITEMS = 1 << 13 };
 static const real sum_floor = (real)1e-20; /* where every chosen s rounds to 0, the weights are 0 and not 0/0 */
 
 static bool worth_threads(const Selection *s) { return s->tokens * s->experts >= PARALLEL_MIN_ITEMS; }

@@ -16,8 +16,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { PARALLEL_MIN_ITEMS = 1 << 13 };
-
 /* ---- memory of a plan: one walk that measures and takes, so the two cannot disagree ---- */
 
 static void *take(Arena *arena, size_t *bytes, size_t count, size_t item_bytes) {

@@ -9,8 +9,6 @@
  */
 #include "moe/moe.h"
 
-enum { PARALLEL_MIN_ITEMS = 1 << 13 };
-
 void combine_forward(real *y, const real *ys, const real *weights, const Plan *plan, size_t model_dim) {
     const size_t D = model_dim, K = plan->top_k;
 #pragma omp parallel for schedule(static) if (plan->served * D >= PARALLEL_MIN_ITEMS)

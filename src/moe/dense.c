@@ -14,9 +14,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Below this many elements, starting threads costs more than it saves. */
-enum { PARALLEL_MIN_ITEMS = 1 << 13 };
-
 static const char *const activation_names[] = {[ACT_RELU] = "relu", [ACT_GELU] = "gelu", [ACT_SILU] = "silu", [ACT_SWIGLU] = "swiglu"};
 
 const char *activation_name(Activation act) { return activation_names[act]; }
