@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/scene_checks.h"
+#include "tests/compare_rig.h"
+#include "tests/training_rig.h"
 #include "viz/paint.h"
 #include "viz/still.h"
 
@@ -92,6 +93,34 @@ static const Golden goldens[] = {
 };
 
 /* MAKE_GOLDEN=1 writes them anew: look at them before committing. */
+static void expect_golden(const char *path, const Trace *t, const View *v) {
+    static unsigned char small[SMALL_W * SMALL_H * 3];
+    uint32_t *pixels = paint(t, v, WIDTH, HEIGHT);
+    shrink(small, pixels);
+    if (getenv("MAKE_GOLDEN") != NULL) write_golden(path, small);
+    compare_golden(path, small);
+    free(pixels);
+}
+
+static void test_golden_pictures_of_the_other_views(void **state) {
+    (void)state;
+    Picture stack;
+    picture_open(&stack, &scene_sizes[1]);
+    stack.v.page = PAGE_STACK;
+    view_end(&stack.v, &stack.t);
+    expect_golden("tests/golden/scene_stack.png", &stack.t, &stack.v);
+    picture_close(&stack);
+    Training g;
+    training_open(&g, 2, 16, 90, true);
+    expect_golden("tests/golden/scene_train.png", &g.p.t, &g.p.v);
+    training_close(&g);
+    Race r;
+    race_open(&r, &(SceneSize){8, 2, 12, 4, 0, 0}, LANE_TRAINED, true);
+    view_end(&r.p.v, &r.p.t);
+    expect_golden("tests/golden/scene_compare.png", &r.p.t, &r.p.v);
+    picture_close(&r.p);
+}
+
 static void test_golden_pictures(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof goldens / sizeof *goldens; i++) {
@@ -101,12 +130,7 @@ static void test_golden_pictures(void **state) {
         view_init(&v);
         Fault f = {""};
         if (view_at(&v, &t, g->at, &f) != STATUS_OK) fail_msg("%s", f.text);
-        uint32_t *pixels = paint(&t, &v, WIDTH, HEIGHT);
-        static unsigned char small[SMALL_W * SMALL_H * 3];
-        shrink(small, pixels);
-        if (getenv("MAKE_GOLDEN") != NULL) write_golden(g->path, small);
-        compare_golden(g->path, small);
-        free(pixels);
+        expect_golden(g->path, &t, &v);
         trace_free(&t);
     }
 }
@@ -253,6 +277,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_missing_glyphs_come_from_another_font_or_as_numbers),
         cmocka_unit_test(test_golden_pictures),
+        cmocka_unit_test(test_golden_pictures_of_the_other_views),
         cmocka_unit_test(test_every_pixel_is_painted_and_twice_the_same),
         cmocka_unit_test(test_scrubbed_pixels_equal_played_pixels),
         cmocka_unit_test(test_files_are_of_their_kind),
