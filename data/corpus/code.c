@@ -42,6 +42,12 @@ static void append(char out[DOC_BYTES], const char *text) {
     strcat(out, text);
 }
 
+/* Two draws in one call, or in one list of initial values, come in whatever order a compiler likes: here each has a line of its own. */
+static void write_string(char *text, size_t room, Rng *rng) {
+    const char *object = lexicon_pick(LIST_OBJECTS, rng), *colour = lexicon_pick(LIST_COLOURS, rng);
+    snprintf(text, room, "\"%s %s\"", colour, object);
+}
+
 static void append_slot(char out[DOC_BYTES], char slot, const Names *names, Rng *rng) {
     char text[64];
     if (slot >= 'a' && slot <= 'c')
@@ -49,7 +55,7 @@ static void append_slot(char out[DOC_BYTES], char slot, const Names *names, Rng 
     else if (slot == 'F')
         snprintf(text, sizeof text, "%s_%s", names->verb, names->thing);
     else if (slot == 's')
-        snprintf(text, sizeof text, "\"%s %s\"", lexicon_pick(LIST_COLOURS, rng), lexicon_pick(LIST_OBJECTS, rng));
+        write_string(text, sizeof text, rng);
     else if (slot == 'f')
         snprintf(text, sizeof text, "%s", names->thing);
     else
@@ -87,11 +93,12 @@ static const char *lex(const char *at, WordClass *class) {
 
 void code_write(Doc *doc) {
     Rng *rng = doc->rng;
-    Names names = {
-        .variables = {lexicon_pick(LIST_OBJECTS, rng), lexicon_pick(LIST_COUNTABLES, rng), lexicon_pick(LIST_COLOURS, rng)},
-        .verb = lexicon_pick(LIST_C_VERBS, rng),
-        .thing = lexicon_pick(rng_below(rng, 2) ? LIST_COUNTABLES : LIST_OBJECTS, rng),
-    };
+    Names names;
+    names.variables[0] = lexicon_pick(LIST_OBJECTS, rng);
+    names.variables[1] = lexicon_pick(LIST_COUNTABLES, rng);
+    names.variables[2] = lexicon_pick(LIST_COLOURS, rng);
+    names.verb = lexicon_pick(LIST_C_VERBS, rng);
+    names.thing = lexicon_pick(rng_below(rng, 2) ? LIST_COUNTABLES : LIST_OBJECTS, rng);
     char source[DOC_BYTES] = "";
     for (const char *at = functions[rng_below(rng, sizeof functions / sizeof *functions)]; *at; at++) {
         if (*at == '@')
