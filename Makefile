@@ -144,7 +144,7 @@ test: programs test-programs ## run every test; the last line is `N passed, N fa
 test-sanitize: ## the tests again under the address and undefined-behaviour sanitizers, in build/sanitize
 	@$(MAKE) BUILD=$(BUILD)/sanitize SAN=address,undefined OPT=-O1 test
 test-threads: ## the tests again under clang's thread sanitizer, in build/threads
-	@TSAN_OPTIONS=ignore_noninstrumented_modules=1 $(MAKE) BUILD=$(BUILD)/threads CC=clang SAN=thread OPT=-O1 test
+	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 allocator_may_return_null=1" $(MAKE) BUILD=$(BUILD)/threads CC=clang SAN=thread OPT=-O1 test
 test-mutants: test-programs ## plant each fault of tests/mutants and see its test catch it
 	@sh tools/mutants.sh $(BUILD)
 test-interop: programs ## hold this engine against llama.cpp and transformers (PYTHON=... with them installed)
