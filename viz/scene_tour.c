@@ -217,6 +217,13 @@ static void pointer(Stage *s, Box from, Box to) {
     stage_dot(s, x1, y1, 3.5, style_expert(1));
 }
 
+/* So that the line crosses nothing else that is lit. */
+static Box nearest(const Lit *lit, Box to) {
+    size_t best = 0;
+    for (size_t i = 1; i < lit->count; i++) best = gap_between(lit->box[i], to) < gap_between(lit->box[best], to) ? i : best;
+    return lit->box[best];
+}
+
 static void draw_callout(Stage *s, const Callout *c) {
     const View *v = s->v;
     const Box b = c->box;
@@ -262,6 +269,6 @@ void scene_tour(Stage *s, Box room) {
         compose(&c, s, head, text, &lit, room);
     if (lit.count > 0 && step->frame != TOUR_WATCH) dim(s, lit, room);
     for (size_t i = 0; i < lit.count; i++) stage_frame(s, lit.box[i], 7, style_expert(1), 1.6, -1);
-    if (lit.count > 0 && step->frame != TOUR_WATCH) pointer(s, c.box, lit.box[0]);
+    if (lit.count > 0 && step->frame != TOUR_WATCH) pointer(s, c.box, nearest(&lit, c.box));
     draw_callout(s, &c);
 }

@@ -91,15 +91,23 @@ static void add_weighing(Words *o, const TourSubject *s) {
         words_add(o, "It computes an answer, and its weight says how much that counts");
         return;
     }
-    words_add(o, "Each of them computes an answer of its own. ");
-    words_add(o, scaled ? "Their scores, scaled to add up to 1, say how much each counts" : "Weights say how much each counts");
+    words_add(o, "Each chosen expert computes an answer of its own. ");
+    if (scaled && K == 2) {
+        words_add(o, "Their scores, ");
+        add_share(o, p[first]);
+        words_add(o, " and ");
+        add_share(o, p[tour_choice(s->layer, s->token, 1)]);
+        words_add(o, ", scaled to add up to 1, say how much each counts");
+    } else {
+        words_add(o, scaled ? "Their scores, scaled to add up to 1, say how much each counts" : "Weights say how much each counts");
+    }
 }
 
 /* The share of all FLOPs that is saved is less than that of the experts: attention and output work on every token. */
 static void add_rest_note(Words *o, const TourSubject *s) {
     const double of_experts = (double)s->layer->experts / fmax(1, (double)s->layer->top_k),
                  of_all = s->t->flops > 0 ? s->t->flops_dense / s->t->flops : 1;
-    if (of_all < 0.97 * of_experts) words_add(o, " (the rest of the model works either way)");
+    if (of_all < 0.97 * of_experts) words_add(o, ", not %.3g×, since the rest of the model works either way", of_experts);
 }
 
 /* Every chosen expert has a larger probability than every other: not so under a bias, noise, a table. */
@@ -127,17 +135,15 @@ static bool rule_is(const TourSubject *s, const char *rule) { return strcmp(s->t
 
 static void add_scoring(Words *o, const TourSubject *s) {
     const float *p = s->layer->probs + s->token * s->layer->experts; /* (E) */
-    const size_t best = tour_extreme(s, true), least = tour_extreme(s, false);
+    const size_t best = tour_extreme(s, true);
     if (rule_is(s, "hash")) {
         words_add(o, "Most such models have a router that scores the experts for each token. This one has a table instead, made before training");
         return;
     }
     words_add(o, "The router, itself a tiny network, scores how well each expert suits ");
     add_word(o, s);
-    words_add(o, ". The scores add up to 1: E%zu leads with ", best);
+    words_add(o, ". The scores add up to 1, and the highest is that of E%zu: ", best);
     add_share(o, p[best]);
-    words_add(o, ", E%zu comes last with ", least);
-    add_share(o, p[least]);
 }
 
 /* Who decides where the token goes; and to whom. */

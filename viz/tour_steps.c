@@ -10,8 +10,8 @@
 
 static const TourStep intro[] = {
     {"Text becomes tokens",
-     "A language model cuts text into small pieces, called tokens, and takes each of them through a stack of {layers} layers. This text has "
-     "{tokens}; we follow one of them, {word}, into layer {layer}.",
+     "To guess what comes next, a language model cuts text into small pieces, called tokens, and takes each through {layers} layers, one after the "
+     "other. This text has {tokens}; we follow {word} into layer {layer}.",
      ROUTE_FIRST(1),
      {{TAG_TOKEN, LIT_TEXT, 0}},
      TOUR_TOGETHER},
@@ -23,30 +23,30 @@ static const TourStep intro[] = {
      TOUR_EACH},
     {"The router scores them", "{scoring}.", ROUTE_AT(2), {{TAG_PROB, LIT_ALL, 0}}, TOUR_EACH},
     {"{head_chosen}",
-     "{sends}. {left_out}. That is all a router does: it decides which experts work on which token.",
+     "{sends}. {left_out}. That is what a router is for: it decides which experts work on which token.",
      ROUTE_AT(4),
      {{TAG_PROB, LIT_ALL, 0}, {TAG_EXPERT, LIT_ALL, 0}},
      TOUR_TOGETHER},
     {"{head_added}",
-     "{weighing}: {weighted}. {word} carries the result on.",
+     "{weighing}: {weighted}. {word} takes this sum along through the rest of the model.",
      ROUTE_AT(7),
-     {{TAG_EXPERT, LIT_CHOSEN, 0}, {TAG_PART, LIT_ALL, 0}},
+     {{TAG_PROB, LIT_CHOSEN, 0}, {TAG_EXPERT, LIT_CHOSEN, 0}, {TAG_PART, LIT_ALL, 0}},
      TOUR_EACH},
     {"Every layer chooses anew",
-     "Each of these {moe_layers} layers has a router and experts of its own. The thick white line leads through the first choices of {word}; other "
-     "tokens take other ways.",
+     "A row is a layer with a router and experts of its own; the number in a cell says how many tokens chose that expert. White lines lead through "
+     "the experts of {word}, the thick one through its first choices.",
      STACK_LAST,
      {{TAG_HEAT, LIT_ALL, 0}},
      TOUR_TOGETHER},
     {"Saved: work",
-     "In each layer {word} used {k} of {experts} experts, {run_share} of their work. The whole text took {flops} of arithmetic; with every expert "
-     "working it would be {flops_dense}, {times_less} as much{rest_note}.",
+     "In each layer {word} used {k} of {experts} experts. The whole text took {flops}; with every expert working it would be {flops_dense}. That is "
+     "{times_less} less{rest_note}. (A FLOP is one multiplication or addition.)",
      ROUTE_LAST,
      {{TAG_COUNTER, LIT_NUMBER, 0}, {TAG_COUNTER, LIT_NUMBER, 1}},
      TOUR_EACH},
     {"Not saved: memory",
-     "Each token may need other experts: {these_tokens} used {touched} of the {all_experts} in all layers. So all {bytes} of weights must stay in "
-     "memory. Such a model computes like a small one, but is as big as a large one.",
+     "The next token may need any expert: {these_tokens} used {touched} of {all_experts}. So all weights, the learned numbers, stay in memory: {bytes}. "
+     "A Mixture of Experts computes like a small model and is as big as a large one.",
      ROUTE_LAST,
      {{TAG_COUNTER, LIT_NUMBER, 2}, {TAG_COUNTER, LIT_NUMBER, 3}, {TAG_HEAT, LIT_ALL, 0}},
      TOUR_EACH},
