@@ -67,4 +67,14 @@ if judge "$scratch/fault.txt" | grep -q '^words exist .* 28 of 30'; then echo "o
     echo "not ok caught: words exist" && failed=1
     judge "$scratch/fault.txt"
 fi
+
+# the shipped model expects an object that stood before; in a sentence whose words were sorted it has no way to
+copied() { python3 tools/judge.py copied --moe "$BUILD/moe" --corpus "$BUILD/corpus" --model data/model.gguf "$1" --documents 20 --json; }
+loss_of() { python3 -c 'import json, sys; v = json.load(sys.stdin)["object"]; assert v["tokens"] > 3; print(int(1000 * v["loss"]))'; }
+awk -v RS= '/ said that / { print; print ""; if (++n == 8) exit }' "$scratch/validation.txt" >"$scratch/stories.txt"
+python3 -c 'import sys; print("\n\n".join(" ".join(sorted(d.split())) for d in sys.stdin.read().split("\n\n")))' <"$scratch/stories.txt" >"$scratch/sorted.txt"
+real=$(copied "$scratch/stories.txt" | loss_of) sorted=$(copied "$scratch/sorted.txt" | loss_of)
+if [ "$real" -lt 300 ] && [ "$sorted" -gt 1000 ]; then echo "ok copied: $real and $sorted thousandths of a nat"; else
+    echo "not ok copied: an object that stood before costs ${real:-?} thousandths of a nat, among sorted words ${sorted:-?}" && failed=1
+fi
 exit $failed

@@ -11,14 +11,16 @@ dialogues by following names, pronouns, objects and colours. A validation text o
     judge.py overlap TRAIN VALIDATION         share of the validation text's sentences that occur in the training text
     judge.py baseline --model FILE TRAIN VALIDATION
                                               unigram and bigram cross-entropy over the model's own tokens
+    judge.py copied --model FILE TEXT         how well it expects a word that stood before in the document, by class of word
 
 A document that stops in the middle is judged on its complete sentences, lines or equations; a cut function is not judged.
 Python's standard library only. data/README.md says what each measure demands.
 """
 import argparse, collections, json, math, os, random, re, subprocess, sys
 
-from judge_rules import EQUATION, KINDS, Lexicon, answer, held_out, judge_documents, sentences, split_documents, units
+from judge_rules import EQUATION, KINDS, Lexicon, answer, held_out, judge_documents, kind_of, sentences, split_documents, units
 
+COPIED = ("name", "object", "colour", "animal", "countable", "place")
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -184,6 +186,32 @@ def command_baseline(options):
     return 0
 
 
+def command_copied(options):
+    """Mean loss, in nats, of tokens that are whole words of a class and stood before in their document. Words are the lexicon's classes."""
+    classes = {}
+    for line in subprocess.run([options.corpus, "--words"], capture_output=True, text=True, check=True).stdout.splitlines():
+        name, _, word = line.split()
+        classes[word] = {"girl": "name", "boy": "name"}.get(name, name)
+    places = collections.defaultdict(lambda: [0.0, 0])
+    for doc in [d for d in read(options.text).split("\n\n") if d.strip()][:options.documents]:
+        tokens = run_json([options.moe, "tokenize", "--model", options.model, "--text", "-", "--json"], doc)["tokens"]
+        logits = run_json([options.moe, "logits", "--model", options.model, "--text", doc, "--json"])["logits"]
+        seen, kind = {tokens[0]["text"].strip()}, kind_of(doc)
+        for row, token in zip(logits, tokens[1:]):
+            word = token["text"].strip()
+            if word in seen and classes.get(word) in COPIED:
+                top = max(row)
+                loss = top + math.log(sum(math.exp(x - top) for x in row)) - row[token["id"]]
+                for place in (classes[word], "%s, in %s" % (classes[word], kind)):
+                    places[place][0] += loss
+                    places[place][1] += 1
+            seen.add(word)
+    result = {place: {"loss": total / count, "tokens": count} for place, (total, count) in sorted(places.items())}
+    print(json.dumps(result) if options.json else
+          "\n".join("%-28s loss %.3f of %d tokens" % (place, v["loss"], v["tokens"]) for place, v in result.items()))
+    return 0
+
+
 def main():
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON document instead of the table")
@@ -207,11 +235,14 @@ def main():
     for command in (overlap, baseline):
         command.add_argument("train")
         command.add_argument("validation")
+    copied = commands.add_parser("copied", parents=[common, model])
+    copied.add_argument("text")
+    copied.add_argument("--documents", type=int, default=300, help="of the text, from its beginning")
     baseline.add_argument("--k", type=float, default=0.1, help="the added count")
     baseline.add_argument("--vocab", type=int, default=0, help="size of the vocabulary (else the highest id seen)")
     baseline.add_argument("--bytes", type=int, default=8000000, help="of each text")
     options = parser.parse_args()
-    return {"text": command_text, "model": command_model, "overlap": command_overlap, "baseline": command_baseline}[options.command](options)
+    return {"text": command_text, "model": command_model, "overlap": command_overlap, "baseline": command_baseline, "copied": command_copied}[options.command](options)
 
 
 if __name__ == "__main__":
