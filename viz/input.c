@@ -106,7 +106,6 @@ static Want edit_key(View *v, const Trace *t, const Press *key) {
 
 /* ---- commands ---- */
 
-/* Keys that write nothing. */
 /* While a tour is on and nothing lies over it. */
 static bool tour_key(View *v, const Trace *t, const Press *key) {
     if (v->tour == NULL || v->help || v->open_expert >= 0 || key->shift || key->control) return false;
@@ -115,6 +114,7 @@ static bool tour_key(View *v, const Trace *t, const Press *key) {
     return on || back;
 }
 
+/* Keys that write nothing. */
 static Want command_key(View *v, const Trace *t, const DrawList *list, const Press *key) {
     const bool shift = key->shift, control = key->control;
     if (tour_key(v, t, key)) return WANT_NOTHING;
