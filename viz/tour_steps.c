@@ -45,7 +45,8 @@ static const TourStep intro[] = {
      {{TAG_COUNTER, LIT_NUMBER, 0}, {TAG_COUNTER, LIT_NUMBER, 1}},
      TOUR_EACH},
     {"Not saved: memory",
-     "The next token may need any expert: {these_tokens} used {touched} of {all_experts}. So all weights, the learned numbers, stay in memory: {bytes}. "
+     "The next token may need any expert: {these_tokens} used {touched} of {all_experts}. So all weights, the learned numbers, stay in memory: "
+     "{bytes}. "
      "A Mixture of Experts computes like a small model and is as big as a large one.",
      ROUTE_LAST,
      {{TAG_COUNTER, LIT_NUMBER, 2}, {TAG_COUNTER, LIT_NUMBER, 3}, {TAG_HEAT, LIT_ALL, 0}},
