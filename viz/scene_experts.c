@@ -181,16 +181,17 @@ static void small_card(Stage *s, Box b, const ExpertFacts *x, int32_t tag) {
     char text[32];
     stage_rect(s, b, 6, INK_CARD, tag);
     snprintf(text, sizeof text, "%zu", x->expert);
-    stage_text(s, text, b.x + 7, b.y + 16, (Type){12, FONT_BOLD, INK_TEXT}, ALIGN_LEFT, b.w - 10, tag);
+    stage_text(s, text, b.x + 7, fmin(b.y + 16, b.y + b.h / 2 + 4.5), (Type){12, FONT_BOLD, INK_TEXT}, ALIGN_LEFT, b.w - 10, tag);
     const double inset = b.w < 44 ? 8.5 : 11; /* beside two digits */
-    if (x->badge >= 0) stage_rank(s, b.x + b.w - inset, b.y + 12, 6.2, x->badge, s->on[BEAT_CHOOSE]);
+    if (x->badge >= 0) stage_rank(s, b.x + b.w - inset, fmin(b.y + 12, b.y + b.h / 2), 6.2, x->badge, s->on[BEAT_CHOOSE]);
     if (x->load > x->served) stage_dot(s, b.x + b.w - 11, b.y + 27, 2.4, style_alpha(INK_WARN, s->on[BEAT_LOAD]));
     if (b.h >= 42) {
         snprintf(text, sizeof text, "%lld", (long long)llround((double)x->load * s->on[BEAT_LOAD]));
         if (x->mix_most > 0) snprintf(text, sizeof text, "%.1f%%", 100 * x->mix * s->on[BEAT_LOAD]);
         stage_text(s, text, b.x + 7, b.y + 31, type_small, ALIGN_LEFT, b.w - 10, tag);
     }
-    const Box bar = {b.x + 7, b.y + b.h - 11, b.w - 14, 5};
+    const bool flat = b.h < 32; /* the bar beside the number, not below it */
+    const Box bar = flat ? (Box){b.x + 26, b.y + b.h / 2 - 2.5, fmax(4, b.w - 50), 5} : (Box){b.x + 7, b.y + b.h - 11, b.w - 14, 5};
     if (x->mix_most > 0) { /* of the slot's largest share, the focus token's */
         stage_rect(s, bar, 2.5, INK_WELL, -1);
         stage_rect(s, (Box){bar.x, bar.y, fmax(2, bar.w * x->mix / x->mix_most * s->on[BEAT_LOAD]), bar.h}, 2.5,
@@ -261,7 +262,7 @@ void route_experts(Stage *s, const RouteLayout *r) {
         const int32_t at = stage_tag(s, b, tag);
         if (style == EXPERTS_CARDS && b.h >= 84)
             card(s, b, &x, at);
-        else if (style == EXPERTS_CARDS || style == EXPERTS_SMALL)
+        else if ((style == EXPERTS_CARDS || style == EXPERTS_SMALL) && b.h >= (b.w < 60 ? 32 : 24)) /* large type: less room */
             small_card(s, b, &x, at);
         else
             cell(s, b, &x, at);

@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-enum { LOW = 330 }; /* a panel lower than that (large type in a small window) goes without its second title and the residual */
+/* A panel lower than that (large type in a small window) goes without its second title and the residual; then without the words over the sum. */
+enum { LOW = 330, FLAT = 260 };
 
 /* What the heights that bend get of the spare room: bars, arcs, experts. More rows of experts need more of it. */
 static void share_heights(double part[3], size_t experts, bool low) {
@@ -17,12 +18,12 @@ static void share_heights(double part[3], size_t experts, bool low) {
 
 /* With many experts every unit of height counts: what the bars show is then said beside the title, not below it. */
 static bool one_line_title(const Stage *s, double height) { return s->layer->experts > 32 || height < LOW; }
-static double title_height(const Stage *s, double height) { return one_line_title(s, height) ? 44 : 62; }
+static double title_height(const Stage *s, double height) { return height < FLAT ? 38 : one_line_title(s, height) ? 44 : 62; }
 
 static RouteLayout lay_out(const Stage *s, Box b) {
     enum { PAD = 20, AXIS = 16, RAIL = 28, GAPS = 20, STRIP = 16, APART = 14 };
     const double title_h = title_height(s, b.h), strip_h = s->layer->experts > 0 && rule_groups(s->t, s->layer) > 0 ? STRIP : 0;
-    const double sum_h = b.h < LOW ? 68 : 100;
+    const double sum_h = b.h < FLAT ? 44 : b.h < LOW ? 68 : 100;
     RouteLayout r = {.all = b};
     double part[3];
     share_heights(part, s->layer->experts, b.h < LOW);

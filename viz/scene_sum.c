@@ -120,17 +120,17 @@ void route_sum(Stage *s, const RouteLayout *r) {
     word_token(word, sizeof word, s->t, s->token);
     stage_line(s, b.x, b.y + 4, b.x + b.w, b.y + 4, INK_LINE, 1);
     if (s->layer->experts > 0) {
-        const double taken = overflow_bin(s, r, b.x + b.w, b.y + 25);
-        const double sum = weight_sum(s);
+        const bool named = b.h >= 60;
+        const double taken = named ? overflow_bin(s, r, b.x + b.w, b.y + 25) : 0, sum = weight_sum(s);
         if (fabs(sum - 1) < 5e-3)
             snprintf(text, sizeof text, "weighted sum for “%s”", word);
         else if (rule_way(s->t) == WAY_EXPERT && rule_takers(s->layer, s->token) == 0)
             snprintf(text, sizeof text, "no expert took “%s”: %s", word, s->t->shared_experts > 0 ? "the shared ones alone add" : "nothing is added");
         else
             snprintf(text, sizeof text, "weighted sum for “%s”, weights add up to %.2f", word, sum);
-        stage_text(s, text, b.x, b.y + 25, type_label, ALIGN_LEFT, b.w - taken - 16, -1);
-        const double shared = shared_terms(s, (Box){b.x, b.y + 34, b.w, 26});
-        const Box bar = {b.x, b.y + 34, b.w - shared, 26};
+        if (named) stage_text(s, text, b.x, b.y + 25, type_label, ALIGN_LEFT, b.w - taken - 16, -1);
+        const double y = b.y + (named ? 34 : 12), shared = shared_terms(s, (Box){b.x, y, b.w, 26});
+        const Box bar = {b.x, y, b.w - shared, 26};
         stage_rect(s, bar, 5, INK_WELL, -1);
         parts(s, r, bar);
     }
