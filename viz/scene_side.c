@@ -19,6 +19,13 @@ static void counter_bar(Stage *s, Box b, int index, const char *name, const char
     if (done > 0) stage_rect(s, (Box){track.x, track.y, fmax(7, track.w * full * done), 7}, 3.5, color, at);
 }
 
+/* The title whole, and beside it as much of a note as there is room for. */
+static void panel_title(Stage *s, Box b, const char *text, const char *note, const char *brief) {
+    const double w = stage_text(s, text, b.x + 16, b.y + 26, type_head, ALIGN_LEFT, b.w - 32, -1), room = b.w - 32 - w - 10;
+    const char *fits = stage_text_width(s, note, type_small) <= room ? note : brief;
+    if (stage_text_width(s, fits, type_small) <= room) stage_text(s, fits, b.x + b.w - 16, b.y + 26, type_small, ALIGN_RIGHT, 0, -1);
+}
+
 void side_counters(Stage *s, Box b) {
     const Trace *t = s->t;
     stage_panel(s, b);
@@ -28,7 +35,8 @@ void side_counters(Stage *s, Box b) {
     word_times(value, sizeof value, less);
     snprintf(text, sizeof text, "%s less compute", value);
     const double tw = stage_text(s, text, x + w, b.y + 26, type_head, ALIGN_RIGHT, 0, -1);
-    stage_text(s, "Compute and memory", x, b.y + 26, type_head, ALIGN_LEFT, w - tw - 12, -1);
+    const char *head = stage_text_width(s, "Compute and memory", type_head) > w - tw - 12 ? "Compute" : "Compute and memory";
+    stage_text(s, head, x, b.y + 26, type_head, ALIGN_LEFT, w - tw - 12, -1);
     const SceneCounts c = scene_counts(t, committed(s)), before = scene_counts(t, s->m.layer);
     const double on = s->on[BEAT_RESIDUAL], done = t->layers > 0 ? ((double)before.layers + on) / (double)t->layers : 0;
     word_flops(value, sizeof value, t->flops_dense);
@@ -41,8 +49,10 @@ void side_counters(Stage *s, Box b) {
     word_bytes(other, sizeof other, t->weight_bytes_resident);
     snprintf(text, sizeof text, "%s of %s", value, other);
     const double resident = fmax(1, t->weight_bytes_resident);
-    counter_bar(s, (Box){x, b.y + 106, w, 28}, 2, "weights touched, of all that stay resident", text, 1,
-                fmin(1, t->weight_bytes_touched / resident) * done, 0xff8a94a3);
+    static const char name[] = "weights touched, of all that stay resident";
+    const bool fits = stage_text_width(s, name, type_label) + stage_text_width(s, text, type_body) + 12 <= w;
+    counter_bar(s, (Box){x, b.y + 106, w, 28}, 2, fits ? name : "weights touched", text, 1, fmin(1, t->weight_bytes_touched / resident) * done,
+                0xff8a94a3);
     const int64_t runs = before.runs + llround((double)(c.runs - before.runs) * on),
                   dense = before.runs_dense + llround((double)(c.runs_dense - before.runs_dense) * on);
     DrawTag tag = tag_of(TAG_COUNTER);
@@ -161,8 +171,7 @@ static void heat_legend(Stage *s, Box b) {
 
 void side_heatmap(Stage *s, Box b) {
     stage_panel(s, b);
-    const double w = stage_text(s, "what was asked for, before capacity", b.x + b.w - 16, b.y + 26, type_small, ALIGN_RIGHT, b.w * 0.55, -1);
-    stage_text(s, "Load of each expert", b.x + 16, b.y + 26, type_head, ALIGN_LEFT, b.w - 32 - w - 10, -1);
+    panel_title(s, b, "Load of each expert", "what was asked for, before capacity", "as asked for");
     const Box cells = heat_cells(s, b);
     const double row_h = cells.h / (double)s->t->layers;
     for (size_t l = 0; l < s->t->layers; l++) heat_row(s, (Box){cells.x, cells.y + row_h * (double)l, cells.w, row_h}, l);
@@ -177,10 +186,10 @@ void side_balance(Stage *s, Box b) {
     stage_panel(s, b);
     double most = 0;
     for (size_t l = 0; l < s->t->layers; l++) most = fmax(most, scene_load_cv2(s->t, l));
-    char text[64];
+    char text[64], brief[32];
     snprintf(text, sizeof text, "CV² of load, 0 is even, tallest %.2f", most);
-    const double tw = stage_text(s, text, b.x + b.w - 16, b.y + 26, type_small, ALIGN_RIGHT, b.w * 0.6, -1);
-    stage_text(s, "Balance by layer", b.x + 16, b.y + 26, type_head, ALIGN_LEFT, b.w - 32 - tw - 10, -1);
+    snprintf(brief, sizeof brief, "CV², tallest %.2f", most);
+    panel_title(s, b, "Balance by layer", text, brief);
     const Box area = {b.x + 16, b.y + 40, b.w - 32, b.h - 40 - 26};
     const double w = fmin(64, area.w / (double)s->t->layers), gap = w > 6 ? fmin(4, w * 0.2) : 0.6;
     stage_line(s, area.x, area.y + area.h, area.x + area.w, area.y + area.h, INK_LINE, 1);
