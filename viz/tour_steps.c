@@ -33,8 +33,8 @@ static const TourStep intro[] = {
      {{TAG_PROB, LIT_CHOSEN, 0}, {TAG_EXPERT, LIT_CHOSEN, 0}, {TAG_PART, LIT_ALL, 0}},
      TOUR_EACH},
     {"Every layer chooses anew",
-     "A row is a layer with a router and experts of its own; the number in a cell says how many tokens chose that expert. White lines lead through "
-     "the experts of {word}, the thick one through its first choices.",
+     "A row is a layer with a router and experts of its own; the number in a cell says how many tokens chose that expert. White lines lead {word} "
+     "through its experts, the thick one through its first choices; between layers the answers are one sum.",
      STACK_LAST,
      {{TAG_HEAT, LIT_ALL, 0}},
      TOUR_TOGETHER},
@@ -45,9 +45,8 @@ static const TourStep intro[] = {
      {{TAG_COUNTER, LIT_NUMBER, 0}, {TAG_COUNTER, LIT_NUMBER, 1}},
      TOUR_EACH},
     {"Not saved: memory",
-     "The next token may need any expert: {these_tokens} used {touched} of {all_experts}. So all weights, the learned numbers, stay in memory: "
-     "{bytes}. "
-     "A Mixture of Experts computes like a small model and is as big as a large one.",
+     "The next token may need any of the {all_experts} experts: {these_tokens} used {touched}. So all weights, the learned numbers, stay in memory: "
+     "{bytes}. A Mixture of Experts computes like a small model and is as big as a large one.",
      ROUTE_LAST,
      {{TAG_COUNTER, LIT_NUMBER, 2}, {TAG_COUNTER, LIT_NUMBER, 3}, {TAG_HEAT, LIT_ALL, 0}},
      TOUR_EACH},
