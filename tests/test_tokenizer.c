@@ -272,6 +272,43 @@ static void strange_tokenizers_are_named(void **state) {
     assert_refused("gpt2", "gpt-2", "a b", 1, "a b", "stands for no byte");
 }
 
+/* Four tokens, of which the file says no types, and a text that begins with the bos token; NULL in `expected`: the bytes come back without it. */
+static void assert_bos(uint32_t bos, const char *expected) {
+    char path[] = "/tmp/moe-test-tokenizer-XXXXXX";
+    close(mkstemp(path));
+    GgufWriter *w = gguf_writer_new();
+    const GgufString tokens[4] = {{"a", 1}, {"b", 1}, {"ab", 2}, {"<s>", 3}}, merges[1] = {{"a b", 3}};
+    gguf_put_string(w, "tokenizer.ggml.model", "gpt2", 4);
+    gguf_put_string(w, "tokenizer.ggml.pre", "gpt-2", 5);
+    gguf_put_strings(w, "tokenizer.ggml.tokens", tokens, 4);
+    gguf_put_strings(w, "tokenizer.ggml.merges", merges, 1);
+    gguf_put_u32(w, "tokenizer.ggml.bos_token_id", bos);
+    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", true);
+    Fault f;
+    Gguf g;
+    Tokenizer t;
+    assert_int_equal(gguf_writer_save(w, path, &f), STATUS_OK);
+    gguf_writer_free(w);
+    assert_int_equal(gguf_open(&g, path, &f), STATUS_OK);
+    if (expected == NULL) {
+        assert_int_equal(tokenizer_load(&t, &g, &f), STATUS_OK);
+        assert_round_trip(&t, "abba", 4);
+        tokenizer_free(&t);
+    } else {
+        assert_int_equal(tokenizer_load(&t, &g, &f), STATUS_FAIL);
+        if (strstr(f.text, expected) == NULL) fail_msg("expected \"%s\" in: %s", expected, f.text);
+    }
+    gguf_close(&g);
+    unlink(path);
+}
+
+static void a_text_does_not_gain_the_letters_of_its_bos(void **state) {
+    (void)state;
+    assert_bos(3, NULL);
+    assert_bos(0, "bos token 0 is an ordinary one"); /* a byte */
+    assert_bos(2, "bos token 2 is an ordinary one"); /* what a merge makes */
+}
+
 static void printable_text_is_utf8(void **state) {
     (void)state;
     char out[32];
@@ -289,7 +326,7 @@ int main(void) {
         cmocka_unit_test(merges_follow_the_definition), cmocka_unit_test(a_huge_word_is_no_trap),
         cmocka_unit_test(training_counts_right),        cmocka_unit_test(no_merge_joins_digits),
         cmocka_unit_test(a_file_keeps_the_tokenizer),   cmocka_unit_test(strange_tokenizers_are_named),
-        cmocka_unit_test(printable_text_is_utf8),
+        cmocka_unit_test(printable_text_is_utf8),       cmocka_unit_test(a_text_does_not_gain_the_letters_of_its_bos),
     };
     return cmocka_run_group_tests_name("tokenizer", tests, NULL, NULL);
 }

@@ -157,8 +157,15 @@ static Status load_arrays(Load *l, const GgufValue *tokens, const GgufValue *typ
     return status;
 }
 
-/* Which tokens begin and end a text. */
-static Status load_ends(Load *l, Fault *f) {
+/* Can a text contain this token? A byte's own token and what a merge makes can come from a text. */
+static bool is_written(const Tokenizer *t, int32_t id) {
+    bool written = t->byte_count[id] == 1;
+    for (size_t rank = 0; rank < t->merges && !written; rank++) written = t->merge[rank][2] == id;
+    return written;
+}
+
+/* Which tokens begin and end a text. They are control tokens, which stand for no letters: where the file gives no types, those that no text contains. */
+static Status load_ends(Load *l, bool typed, Fault *f) {
     Tokenizer *t = l->t;
     const size_t none = SIZE_MAX;
     const bool no = false;
@@ -174,6 +181,11 @@ static Status load_ends(Load *l, Fault *f) {
     t->bos = bos == none ? -1 : (int32_t)bos;
     t->eos = eos == none ? -1 : (int32_t)eos;
     if (t->add_bos && t->bos < 0) return fault(f, STATUS_FAIL, "%s: add_bos_token is set, but tokenizer.ggml.bos_token_id is missing", l->g->path);
+    if (!typed && t->bos >= 0 && !is_written(t, t->bos)) t->special[t->bos] = true;
+    if (!typed && t->eos >= 0 && !is_written(t, t->eos)) t->special[t->eos] = true;
+    if (t->add_bos && !t->special[t->bos])
+        return fault(f, STATUS_FAIL, "%s: add_bos_token is set, but its bos token %ld is an ordinary one: every text would begin with its letters",
+                     l->g->path, (long)t->bos);
     return STATUS_OK;
 }
 
@@ -195,7 +207,7 @@ Status tokenizer_load(Tokenizer *t, const Gguf *g, Fault *f) {
         status = fault(f, STATUS_FAIL, "%s: %zu tokens and %zu merges, expected at most %ld", g->path, tokens->count, merges->count, (long)INT32_MAX);
     }
     if (status == STATUS_OK) status = load_arrays(&l, tokens, types, merges, f);
-    if (status == STATUS_OK) status = load_ends(&l, f);
+    if (status == STATUS_OK) status = load_ends(&l, types != NULL, f);
     string_table_free(&l.ids);
     free(l.scratch);
     if (status != STATUS_OK) tokenizer_free(t);
