@@ -8,6 +8,7 @@
 
 enum { PAD = 16, LABEL = 40, TITLE = 36, HEAD = 52, AXIS = 20, LEGEND = 44 };
 enum { ROW_MOST = 110, ROW_EVEN = 20, ROW_HIGH = 27 }; /* the highest; no lens from here on; under the lens */
+enum { LOW = 270 }; /* a panel lower than that (large type in a small window) goes without its legend */
 
 /* ---- rows: even, or low with a lens around the moment's layer ---- */
 
@@ -60,14 +61,14 @@ static StackLayout lay_out(const Stage *s, Box b) {
     StackLayout r = {.all = b, .differ_x = -1, .shared_x = -1, .twin = stack_twin(s->t, s->v)};
     const double differ_w = s->v->versus != NULL ? 66 : 0, shared_w = r.twin.t != NULL ? 48 : 0, used_w = s->t->experts > 99 ? 100 : 88;
     const double x = b.x + LABEL + 4, w = b.w - LABEL - 4 - PAD - 12 - used_w - differ_w - shared_w;
-    const double room = b.h - TITLE - HEAD - AXIS - LEGEND;
+    const double legend_h = b.h < LOW ? 4 : LEGEND, room = b.h - TITLE - HEAD - AXIS - legend_h;
     r.layers = s->t->layers;
     r.head = (Box){x, b.y + TITLE, w, HEAD};
     r.cells = (Box){x, b.y + TITLE + HEAD, w, 0};
     place_rows(&r, s, room);
     r.cells.h = stack_row_y(&r, r.layers - 1) + stack_cell_h(&r, r.layers - 1) - r.cells.y;
     r.axis = (Box){x, r.cells.y + r.cells.h + 3, w, AXIS};
-    r.legend = (Box){b.x + PAD, b.y + b.h - LEGEND, b.w - 2 * PAD, LEGEND};
+    r.legend = (Box){b.x + PAD, b.y + b.h - legend_h, b.w - 2 * PAD, legend_h};
     r.used_x = x + w + 12;
     if (differ_w > 0) r.differ_x = r.used_x + used_w;
     if (shared_w > 0) r.shared_x = r.used_x + used_w + differ_w;
@@ -102,21 +103,22 @@ static double scale_bar(Stage *s, double x, double y, const char *low, const cha
     return x + bar_w + 7 + stage_text(s, high, x + bar_w + 7, y, type_small, ALIGN_LEFT, 0, -1) + 14;
 }
 
-static double dot_key(Stage *s, double x, double y, Color color, const char *text) {
+static double dot_key(Stage *s, double x, double y, double right, Color color, const char *text) {
+    if (x + 10 + stage_text_width(s, text, type_small) > right) return right;
     stage_dot(s, x + 3, y - 3.5, 2.6, color);
     return x + 10 + stage_text(s, text, x + 10, y, type_small, ALIGN_LEFT, 0, -1) + 12;
 }
 
 /* What the colours of the cells mean. */
-static void legend_colours(Stage *s, double x, double y) {
+static void legend_colours(Stage *s, double x, double y, double right) {
     const bool differing = stack_differing(s->v);
     x = differing ? scale_bar(s, x, y, "colour: asked for ⅛ as often as in the second text", "8×")
                   : scale_bar(s, x, y, "colour: asked for by all tokens, ⅛ of an even share", "8×");
     stage_hatch(s, (Box){x, y - 8.5, 10, 10}, 0xff5a6472);
     x += 15 + stage_text(s, differing ? "by neither" : "never used", x + 15, y, type_small, ALIGN_LEFT, 0, -1) + 14;
     if (!differing) return;
-    x = dot_key(s, x, y, INK_WHITE, "only first");
-    dot_key(s, x, y, INK_TWIN, "only second");
+    x = dot_key(s, x, y, right, INK_WHITE, "only first");
+    dot_key(s, x, y, right, INK_TWIN, "only second");
 }
 
 /* What the lines and the marks on them mean. */
@@ -131,7 +133,8 @@ static void legend_lines(Stage *s, const StackLayout *r, double x, double y) {
 }
 
 static void legend(Stage *s, const StackLayout *r) {
-    legend_colours(s, r->legend.x, r->legend.y + 15);
+    if (r->legend.h < LEGEND) return;
+    legend_colours(s, r->legend.x, r->legend.y + 15, r->legend.x + r->legend.w);
     legend_lines(s, r, r->legend.x, r->legend.y + 32);
 }
 

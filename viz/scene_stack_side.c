@@ -194,8 +194,13 @@ static void compare_panel(Stage *s, const StackLayout *r, Box b) {
 void stack_side(Stage *s, const StackLayout *r, Box b) {
     const bool compares = s->v->versus != NULL || r->twin.t != NULL;
     const double gap = 10, compare_h = compares ? (s->v->versus != NULL && r->twin.t != NULL ? 212 : 164) : 124;
-    const double used_h = fmax(170, fmin(280, b.h * (compares ? 0.34 : 0.4)));
-    way_panel(s, r, (Box){b.x, b.y, b.w, b.h - compare_h - used_h - 2 * gap});
-    stack_used(s, (Box){b.x, b.y + b.h - compare_h - gap - used_h, b.w, used_h});
+    const double rest = b.h - compare_h - gap; /* with large type in a small window there is room for one panel here, or for none */
+    const bool way = rest >= 170 + gap + 70;
+    const double used_h = way ? fmax(170, fmin(280, b.h * (compares ? 0.34 : 0.4))) : rest;
+    if (way) way_panel(s, r, (Box){b.x, b.y, b.w, rest - gap - used_h});
+    if (used_h >= 140)
+        stack_used(s, (Box){b.x, b.y + rest - used_h, b.w, used_h});
+    else if (rest >= 70)
+        way_panel(s, r, (Box){b.x, b.y, b.w, rest});
     compare_panel(s, r, (Box){b.x, b.y + b.h - compare_h, b.w, compare_h});
 }
