@@ -18,7 +18,7 @@ Python's standard library only. data/README.md says what each measure demands.
 """
 import argparse, collections, json, math, os, random, re, subprocess, sys
 
-from judge_rules import EQUATION, KINDS, Lexicon, answer, held_out, judge_documents, kind_of, sentences, split_documents, units
+from judge_rules import EQUATION, KINDS, Lexicon, answer, held_out, judge_documents, sentences, split_documents, units
 
 COPIED = ("name", "object", "colour", "animal", "countable", "place")
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -188,18 +188,16 @@ def command_baseline(options):
 
 def command_copied(options):
     """Mean loss, in nats, of tokens that are whole words of a class and stood before in their document. Words are the lexicon's classes."""
-    classes = {}
-    for line in subprocess.run([options.corpus, "--words"], capture_output=True, text=True, check=True).stdout.splitlines():
-        name, _, word = line.split()
-        classes[word] = {"girl": "name", "boy": "name"}.get(name, name)
+    lexicon = Lexicon(options.corpus)
+    classes = {word: name for name in COPIED for word in (lexicon.names if name == "name" else lexicon.lists[name])}
     places = collections.defaultdict(lambda: [0.0, 0])
-    for doc in [d for d in read(options.text).split("\n\n") if d.strip()][:options.documents]:
+    for kind, doc, _ in split_documents(read(options.text), False)[:options.documents]:
         tokens = run_json([options.moe, "tokenize", "--model", options.model, "--text", "-", "--json"], doc)["tokens"]
         logits = run_json([options.moe, "logits", "--model", options.model, "--text", doc, "--json"])["logits"]
-        seen, kind = {tokens[0]["text"].strip()}, kind_of(doc)
+        seen = {tokens[0]["text"].strip()}
         for row, token in zip(logits, tokens[1:]):
             word = token["text"].strip()
-            if word in seen and classes.get(word) in COPIED:
+            if word in seen and word in classes:
                 top = max(row)
                 loss = top + math.log(sum(math.exp(x - top) for x in row)) - row[token["id"]]
                 for place in (classes[word], "%s, in %s" % (classes[word], kind)):

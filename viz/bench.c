@@ -41,10 +41,15 @@ static Status bench_view(Bench *b, const Trace *t, View *v, Fault *f) {
     return status;
 }
 
-static void print_times(FILE *out, const Bench *b, const char *page, const char *what, int wall, int cpu) {
+static void print_line(FILE *out, const Bench *b, const char *page, const char *what, int wall, int cpu) {
     const int middle = b->frames / 2, last = b->frames - 1;
     fprintf(out, "%-8s %-6s median %6.2f ms  worst %6.2f ms    on the clock: median %6.2f ms  worst %6.2f ms\n", page, what, b->ms[cpu][middle],
             b->ms[cpu][last], b->ms[wall][middle], b->ms[wall][last]);
+}
+
+static void print_times(FILE *out, const Bench *b, size_t page) {
+    print_line(out, b, scene_pages[page].name, "scene", SCENE_WALL, SCENE_CPU);
+    print_line(out, b, scene_pages[page].name, "frame", FRAME_WALL, FRAME_CPU);
 }
 
 static Status bench_pages(FILE *out, Bench *b, const Trace *t, Fault *f) {
@@ -56,8 +61,7 @@ static Status bench_pages(FILE *out, Bench *b, const Trace *t, Fault *f) {
     for (; status == STATUS_OK && view.page <= PAGE_STACK; view.page++) {
         status = bench_view(b, t, &view, f);
         if (status != STATUS_OK) break;
-        print_times(out, b, scene_pages[view.page].name, "scene", SCENE_WALL, SCENE_CPU);
-        print_times(out, b, scene_pages[view.page].name, "frame", FRAME_WALL, FRAME_CPU);
+        print_times(out, b, view.page);
     }
     return status;
 }
@@ -95,10 +99,7 @@ static Status bench_training(FILE *out, Bench *b, const Trace *t, size_t layers,
         fprintf(out, "Two trainings of %zu layers x %zu experts, %zu steps\n", layers, experts, steps);
         status = bench_view(b, t, &view, f);
     }
-    if (status == STATUS_OK) {
-        print_times(out, b, scene_pages[PAGE_TRAIN].name, "scene", SCENE_WALL, SCENE_CPU);
-        print_times(out, b, scene_pages[PAGE_TRAIN].name, "frame", FRAME_WALL, FRAME_CPU);
-    }
+    if (status == STATUS_OK) print_times(out, b, PAGE_TRAIN);
     lanes_clear(&lanes);
     return status;
 }

@@ -92,15 +92,14 @@ static void add_weighing(Words *o, const TourSubject *s) {
         return;
     }
     words_add(o, "Each chosen expert computes an answer of its own. ");
+    words_add(o, scaled ? "Their scores, " : "Weights ");
     if (scaled && K == 2) {
-        words_add(o, "Their scores, ");
         add_share(o, p[first]);
         words_add(o, " and ");
         add_share(o, p[tour_choice(s->layer, s->token, 1)]);
-        words_add(o, ", scaled to add up to 1, say how much each counts");
-    } else {
-        words_add(o, scaled ? "Their scores, scaled to add up to 1, say how much each counts" : "Weights say how much each counts");
+        words_add(o, ", ");
     }
+    words_add(o, scaled ? "scaled to add up to 1, say how much each counts" : "say how much each counts");
 }
 
 /* The share of all FLOPs that is saved is less than that of the experts: attention and output work on every token. */
@@ -264,7 +263,6 @@ SLOT(lane_2, add_lane(o, s, 1))
 SLOT(who_chooses, add_who_chooses(o, s))
 SLOT(came_in, words_add(o, "%.2f", s->layer->residual_norm[s->token]))
 SLOT(added, words_add(o, "%.2f", s->layer->out_norm[s->token]))
-SLOT(run_share, words_add(o, "%.3g%%", 100.0 * (double)trace_choices(s->layer, s->token) / (double)s->layer->experts))
 AMOUNT(touched, word_count, scene_counts(s->t, s->t->layers).touched)
 AMOUNT(all_experts, word_count, scene_counts(s->t, s->t->layers).resident)
 AMOUNT(flops, word_flops, s->t->flops)
@@ -279,14 +277,14 @@ static const struct {
     const char *name;
     void (*add)(Words *o, const TourSubject *s);
 } slots[] = {
-    ROW(at_layer),      ROW(at_token),      ROW(last_layer), ROW(token),        ROW(tokens),       ROW(layer),       ROW(layers),
-    ROW(moe_layers),    ROW(experts),       ROW(k),          ROW(rule),         ROW(word),         ROW(chosen),      ROW(weighted),
-    ROW(chosen_shares), ROW(weight_sum),    ROW(left_out),   ROW(best),         ROW(best_share),   ROW(best_logit),  ROW(least),
-    ROW(least_share),   ROW(least_logit),   ROW(busiest),    ROW(busiest_load), ROW(choices_here), ROW(even_load),   ROW(touched_here),
-    ROW(expected_here), ROW(capacity),      ROW(aux),        ROW(cv2),          ROW(lane_1),       ROW(lane_2),      ROW(who_chooses),
-    ROW(came_in),       ROW(added),         ROW(run_share),  ROW(touched),      ROW(all_experts),  ROW(flops),       ROW(flops_dense),
-    ROW(times_less),    ROW(bytes_touched), ROW(bytes),      ROW(weighing),     ROW(rest_note),    ROW(head_chosen), ROW(these_tokens),
-    ROW(head_added),    ROW(scoring),       ROW(sends),
+    ROW(at_layer),      ROW(at_token),    ROW(last_layer), ROW(token),        ROW(tokens),       ROW(layer),        ROW(layers),
+    ROW(moe_layers),    ROW(experts),     ROW(k),          ROW(rule),         ROW(word),         ROW(chosen),       ROW(weighted),
+    ROW(chosen_shares), ROW(weight_sum),  ROW(left_out),   ROW(best),         ROW(best_share),   ROW(best_logit),   ROW(least),
+    ROW(least_share),   ROW(least_logit), ROW(busiest),    ROW(busiest_load), ROW(choices_here), ROW(even_load),    ROW(touched_here),
+    ROW(expected_here), ROW(capacity),    ROW(aux),        ROW(cv2),          ROW(lane_1),       ROW(lane_2),       ROW(who_chooses),
+    ROW(came_in),       ROW(added),       ROW(touched),    ROW(all_experts),  ROW(flops),        ROW(flops_dense),  ROW(times_less),
+    ROW(bytes_touched), ROW(bytes),       ROW(weighing),   ROW(rest_note),    ROW(head_chosen),  ROW(these_tokens), ROW(head_added),
+    ROW(scoring),       ROW(sends),
 };
 
 bool tour_fill(char *out, size_t room, const char *text, const Trace *t, const View *v) {

@@ -42,9 +42,10 @@ static void append(char out[DOC_BYTES], const char *text) {
     strcat(out, text);
 }
 
-/* Two draws in one call, or in one list of initial values, come in whatever order a compiler likes: here each has a line of its own. */
+/* Two draws in one call, or in one list of initial values, come in whatever order a compiler likes: here each is a statement of its own. */
 static void write_string(char *text, size_t room, Rng *rng) {
-    const char *object = lexicon_pick(LIST_OBJECTS, rng), *colour = lexicon_pick(LIST_COLOURS, rng);
+    const char *object = lexicon_pick(LIST_OBJECTS, rng);
+    const char *colour = lexicon_pick(LIST_COLOURS, rng);
     snprintf(text, room, "\"%s %s\"", colour, object);
 }
 
