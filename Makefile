@@ -1,5 +1,5 @@
 # moe.c. `make help` lists the targets, `make setup run` is the short way in.
-#   CC=clang  OPT=-O1  SAN=address,undefined  NO_OMP=1  NO_VIZ=1  PREFIX=/usr  WERROR= (warnings stay warnings)  V=1 (full commands)
+#   CC=clang  OPT=-O1  SAN=address,undefined  NO_OMP=1  NO_VIZ=1  NO_CUDA=1  CUDA=emulated  PREFIX=/usr  WERROR= (warnings stay warnings)  V=1 (full commands)
 BUILD ?= build
 PREFIX ?= /usr/local
 OPT ?= -O2
@@ -33,7 +33,7 @@ $(REST): $(FIRST)
 else ifneq ($(or $(filter-out setup clean help uninstall,$(MAKECMDGOALS)),$(if $(MAKECMDGOALS),,all)),)
 
 # ---- what this machine has: tools/detect.sh links a probe for each part and writes parts.mk (for make) and parts.txt (for people) ----
-ASKED := $(foreach name,BUILD CC PYTHON SAN NO_OMP NO_VIZ NO_CUDA NO_FFMPEG,$(name)='$($(name))')
+ASKED := $(foreach name,BUILD CC CXX NVCC PYTHON SAN NO_OMP NO_VIZ NO_CUDA CUDA NO_FFMPEG,$(name)='$($(name))')
 DETECTED := $(shell $(ASKED) sh tools/detect.sh)
 ifneq ($(DETECTED),)
 $(error $(DETECTED))
@@ -47,13 +47,19 @@ WARN = -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototy
 SANITIZE = $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined))
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -g $(OPT) -ffp-contract=off -fno-math-errno $(WARN) -Isrc -I. $(OMP_FLAGS) $(SANITIZE) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(OMP_LINK) $(SANITIZE) $(LDFLAGS)
-ALL_LDLIBS = -lutf8proc $(CJSON_LIBS) -lm $(LDLIBS)
+ALL_LDLIBS = -lutf8proc $(CJSON_LIBS) $(CUDA_LIBS) -lm $(LDLIBS)
 OBJ = $(BUILD)/obj$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 
 # ---- sources: every .c of a folder belongs to it ----
 LIB_SOURCES := $(wildcard src/base/*.c src/moe/*.c src/fast/*.c src/gguf/*.c src/trace/*.c src/model/*.c src/train/*.c src/cost/*.c)
-LIB = $(LIB_SOURCES:%.c=$(OBJ)/%.o)
-DOUBLE = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o)
+# src/cuda: nvcc's for a GPU (CUDA=1, where it was found), a C++ compiler's with the emulator (CUDA=emulated), or absent.c alone, which says so.
+# The kernels compute in float whatever `real` is, so both libraries hold the same objects; model.c, which reads a Model, belongs to the float one.
+CUDA_SOURCES := $(if $(CUDA),$(wildcard src/cuda/*.cu src/cuda/products/*.cu))
+CUDA_OBJECTS = $(CUDA_SOURCES:%.cu=$(OBJ)/%.o) $(if $(CUDA),$(patsubst %.c,$(OBJ)/%.o,$(filter-out %/absent.c %/model.c,$(wildcard src/cuda/*.c)))) \
+	$(if $(filter emulated,$(CUDA)),$(OBJ)/src/cuda/emulator/emulator.o)
+CUDA_MODEL = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(if $(CUDA),src/cuda/model.c,src/cuda/absent.c)))
+LIB = $(LIB_SOURCES:%.c=$(OBJ)/%.o) $(CUDA_OBJECTS) $(CUDA_MODEL)
+DOUBLE = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o) $(CUDA_OBJECTS)
 CLI = $(patsubst %.c,$(OBJ)/%.o,$(filter-out src/cli/main.c,$(wildcard src/cli/*.c)))
 # The scene is plain C and is built and tested everywhere; files that include SDL or cairo only where both were found.
 VIZ_PLAIN := $(shell grep -L '^ *. *include <\(SDL\|cairo\)' $(wildcard viz/*.c) /dev/null | grep -v -e '^viz/main.c' -e '^/dev')
@@ -80,7 +86,7 @@ programs: $(PROGRAMS) $(BUILD)/moe.1 $(BUILD)/completions/moe.bash
 FORCE:
 stamp = @mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(1)' >$@
 $(OBJ)/flags: FORCE
-	$(call stamp,$(CC) $(ALL_CFLAGS) $(VIZ_CFLAGS) $(CJSON_FLAGS))
+	$(call stamp,$(CC) $(ALL_CFLAGS) $(VIZ_CFLAGS) $(CJSON_FLAGS) $(CUDA_COMPILE))
 $(OBJ)/files: FORCE
 	$(call stamp,$(LIB) $(CLI) $(VIZ_LIB) $(CORPUS))
 $(BUILD)/linked: FORCE
@@ -96,6 +102,15 @@ $(OBJ)/src/cost/json.o $(OBJ)/double/src/cost/json.o: private ALL_CFLAGS += $(CJ
 $(OBJ)/viz/%.o $(OBJ)/tests/viz/%.o: private ALL_CFLAGS += $(VIZ_CFLAGS)
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	$(compile) -c -o $@ $<
+CUDA_ARCH ?= -gencode arch=compute_75,code=sm_75 -gencode arch=compute_80,code=[sm_80,compute_80] -gencode arch=compute_90a,code=sm_90a
+# No contraction here either: a*b+c is two roundings unless a kernel asks for fmaf.
+CUDA_COMPILE_1 = $(NVCC) -std=c++17 -O3 -lineinfo -fmad=false $(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics -I. -Isrc
+CUDA_COMPILE_emulated = $(CXX) -x c++ -std=c++17 -g $(OPT) -ffp-contract=off -Wall -Wextra $(WERROR) -DMOE_CUDA_EMULATED -I. -Isrc -Isrc/cuda/emulator $(SANITIZE)
+CUDA_COMPILE = $(if $(CUDA),$(CUDA_COMPILE_$(CUDA)))
+$(OBJ)/%.o: %.cu $(OBJ)/flags
+	$(Q)mkdir -p $(@D) $(if $(V),,&& echo '  CUDA $<') && $(CUDA_COMPILE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+$(OBJ)/src/cuda/emulator/emulator.o: src/cuda/emulator/emulator.cpp $(OBJ)/flags
+	$(Q)mkdir -p $(@D) $(if $(V),,&& echo '  C++  $<') && $(CUDA_COMPILE) -MMD -MP -c -o $@ $<
 $(OBJ)/libmoe.a: $(LIB) $(OBJ)/files
 	$(archive)
 $(OBJ)/libmoe-double.a: $(DOUBLE) $(OBJ)/files
@@ -145,6 +160,27 @@ test-sanitize: ## the tests again under the address and undefined-behaviour sani
 	@$(MAKE) BUILD=$(BUILD)/sanitize SAN=address,undefined OPT=-O1 test
 test-threads: ## the tests again under clang's thread sanitizer, in build/threads
 	@TSAN_OPTIONS="ignore_noninstrumented_modules=1 allocator_may_return_null=1" $(MAKE) BUILD=$(BUILD)/threads CC=clang SAN=thread OPT=-O1 test
+# tests/cuda: test_*.c in float, double_*.c against the whole library in double. On a GPU, or thread by thread on the processor.
+CUDA_TESTS = $(patsubst tests/cuda/%.c,$(OBJ)/cuda/%,$(wildcard tests/cuda/test_*.c))
+CUDA_DOUBLE_TESTS = $(patsubst tests/cuda/%.c,$(OBJ)/cuda/%,$(wildcard tests/cuda/double_*.c))
+$(CUDA_TESTS:%=%.o) $(OBJ)/cuda/gpu.o: $(OBJ)/cuda/%.o: tests/cuda/%.c $(OBJ)/flags
+	$(compile) $(if $(filter emulated,$(CUDA)),-DMOE_CUDA_EMULATED) -c -o $@ $<
+$(CUDA_DOUBLE_TESTS:%=%.o): $(OBJ)/cuda/%.o: tests/cuda/%.c $(OBJ)/flags
+	$(compile) $(if $(filter emulated,$(CUDA)),-DMOE_CUDA_EMULATED) -DMOE_DOUBLE -c -o $@ $<
+$(CUDA_TESTS) $(OBJ)/cuda/gpu: %: %.o $(OBJ)/libcli.a $(OBJ)/libmoe.a $(BUILD)/linked
+	$(link) -lcmocka $(ALL_LDLIBS)
+$(CUDA_DOUBLE_TESTS): %: %.o $(OBJ)/libmoe-double.a $(BUILD)/linked
+	$(link) -lcmocka $(ALL_LDLIBS)
+.PHONY: test-cuda test-cuda-emulated
+ifeq ($(CUDA),)
+test-cuda: ## verify the GPU's kernels against the reference in double
+	@echo "SKIP the GPU's tests: nvcc was not found, or is switched off (make test-cuda-emulated runs the kernels on the processor)"
+else
+test-cuda: programs $(CUDA_TESTS) $(CUDA_DOUBLE_TESTS) $(OBJ)/cuda/gpu
+	@if $(OBJ)/cuda/gpu; then sh tools/run_tests.sh $(BUILD) $(sort $(CUDA_TESTS) $(CUDA_DOUBLE_TESTS)) $(wildcard tests/cuda/*.sh); fi
+endif
+test-cuda-emulated: ## the same on the processor, thread by thread: no GPU and no toolkit needed
+	@$(MAKE) CUDA=emulated BUILD=$(BUILD)/emulated test-cuda
 test-mutants: test-programs ## plant each fault of tests/mutants and see its test catch it
 	@sh tools/mutants.sh $(BUILD)
 test-interop: programs ## hold this engine against llama.cpp and transformers (PYTHON=... with them installed)
@@ -201,7 +237,7 @@ install: programs ## install under PREFIX=/usr/local (DESTDIR is honoured)
 	install -D -m 644 $(BUILD)/completions/_moe $(TO)/share/zsh/site-functions/_moe
 	install -D -m 644 $(BUILD)/completions/moe.fish $(TO)/share/fish/vendor_completions.d/moe.fish
 -include $(patsubst %.o,%.d,$(LIB) $(DOUBLE) $(CLI) $(VIZ_LIB) $(CORPUS) $(OBJ)/src/cli/main.o $(OBJ)/viz/main.o)
--include $(patsubst %,%.d,$(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS) $(FUZZERS))
+-include $(patsubst %,%.d,$(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS) $(FUZZERS) $(CUDA_TESTS) $(CUDA_DOUBLE_TESTS))
 endif
 
 uninstall: ## remove what install installed, under the same PREFIX and DESTDIR

@@ -84,12 +84,27 @@ int main(void) { assert_int_equal(1, 1); return 0; }'; then
     make_var 'CMOCKA = 1'
 else line tests "cmocka not found: no 'make test' ('make setup' installs it)"; fi
 
+# A GPU's kernels are built where nvcc can build and link a program; whether there is a GPU is asked when one is wanted.
+nvcc=${NVCC:-$(command -v nvcc || { [ -x /usr/local/cuda/bin/nvcc ] && echo /usr/local/cuda/bin/nvcc; })}
 if [ -n "${NO_CUDA:-}" ]; then line GPU 'switched off with NO_CUDA=1'
-elif ! ls src/cuda/*.cu >/dev/null 2>&1; then line GPU 'nothing to build: the kernels here are for the CPU'
-elif command -v nvcc >/dev/null 2>&1; then
-    line GPU 'found nvcc'
-    make_var 'CUDA = 1'
-else line GPU 'nvcc not found: CPU only'; fi
+elif [ "${CUDA:-}" = emulated ]; then
+    line GPU 'emulated on the processor (CUDA=emulated)'
+    make_var 'CUDA_LIBS = -lstdc++'
+elif [ -n "${SAN:-}" ]; then line GPU 'not in a build with sanitizers (CUDA=emulated is)'
+elif [ -z "$nvcc" ]; then line GPU 'nvcc not found: CPU only'
+else
+    toolkit=$(dirname "$(dirname "$(readlink -f "$nvcc")")") cuda_libs=
+    for lib in "$toolkit/lib64" "$toolkit/lib" /usr/lib/x86_64-linux-gnu; do
+        if [ -f "$lib/libcudart_static.a" ]; then cuda_libs="-L$lib -lcudart_static -ldl -lrt -lpthread"; break; fi
+    done
+    if [ -n "$cuda_libs" ] && probe cuda "$cuda_libs" 'extern int cudaGetDeviceCount(int *);
+int main(void) { int n; return cudaGetDeviceCount(&n) == 1; }'; then
+        line GPU "found nvcc $("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')"
+        make_var 'CUDA ?= 1'
+        make_var "NVCC = $nvcc"
+        make_var "CUDA_LIBS = $cuda_libs"
+    else line GPU "nvcc is here, but no program links with its runtime ($BUILD/probes/cuda.log): CPU only"; fi
+fi
 
 if command -v "$PYTHON" >/dev/null 2>&1 && "$PYTHON" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("torch") and u.find_spec("transformers")))' 2>/dev/null; then
     line PyTorch "found, for comparison in 'make bench'"

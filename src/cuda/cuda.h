@@ -1,0 +1,181 @@
+/* cuda.h: the layer, and the transformer around it, on an NVIDIA GPU. Plain C: what includes this needs no toolkit (C++ includes it
+ * as C, as kernel.h does).
+ *
+ *   the same five stages, under the names of moe.h with cuda_ before them, over arrays in the device's memory
+ *
+ * Conventions: those of moe.h, and
+ *   - every pointer is to device memory unless its name begins with host_. Arrays are float, whatever `real` is.
+ *   - a function puts its work into the device's queue and returns at once. What goes wrong stays noted in the Cuda, as in a FILE, and what comes
+ *     after does nothing; cuda_sync waits for the queue and tells. So a forward pass reads like the reference's.
+ *   - nothing asks the device for a count in between: grids are sized by what could be asked for, and blocks without work end. So a whole pass
+ *     can be captured once as a graph and replayed with other contents in the same arrays.
+ *   - the same bits from run to run: no sum goes through atomics on floats; each output is summed by one thread, or by threads in a fixed order.
+ *   - sizes and offsets are 64-bit; ids and slots are int32_t, as in moe.h (S = T·K fits: whoever takes the memory checks).
+ */
+#ifndef MOE_CUDA_H
+#define MOE_CUDA_H
+
+#include "moe/moe.h"
+
+/* Aligned by hand from here, so that a struct reads as a table. */
+/* clang-format off */
+
+/* ======== device.cu: the device, its queue and its memory ======== */
+typedef struct Cuda Cuda;
+Status cuda_open(Cuda **cuda, Fault *f); /* the first device; a Fault says what is missing: the driver, its age, the GPU, this build's kernels for it */
+void cuda_close(Cuda *cuda);             /* NULL is fine */
+const char *cuda_name(const Cuda *cuda); /* "NVIDIA H100 80GB HBM3 (9.0), driver 13.0, toolkit 13.0" */
+Status cuda_sync(Cuda *cuda, Fault *f);  /* waits; the first thing that went wrong since it was opened */
+
+/* One block of device memory, counted before it is asked for; every piece is 256-byte aligned. */
+typedef struct { unsigned char *base; size_t used_bytes, size_bytes; } CudaArena;
+/* A Fault names `what`, the bytes that it needs and those that are free. */
+Status cuda_arena_init(Cuda *cuda, CudaArena *arena, size_t size_bytes, const char *what, Fault *f);
+void cuda_arena_free(Cuda *cuda, CudaArena *arena);
+/* Adds to *bytes what the piece uses (SIZE_MAX once it does not fit in a size_t); NULL as long as arena is NULL: one walk measures and takes. */
+void *cuda_take(CudaArena *arena, size_t *bytes, size_t count, size_t item_bytes);
+
+void cuda_upload(Cuda *cuda, void *to, const void *host_from, size_t bytes);  /* host_from may be reused at once */
+void cuda_download(Cuda *cuda, void *host_to, const void *from, size_t bytes); /* there after cuda_sync */
+void cuda_copy(Cuda *cuda, void *to, const void *from, size_t bytes);
+void cuda_clear(Cuda *cuda, void *at, size_t bytes);                           /* zeros */
+
+/* Everything enqueued between begin and end becomes a graph instead of running. Uploads and downloads do not belong inside. */
+typedef struct CudaGraph CudaGraph;
+void cuda_capture_begin(Cuda *cuda);
+CudaGraph *cuda_capture_end(Cuda *cuda); /* NULL when something went wrong: cuda_sync tells */
+void cuda_graph_run(Cuda *cuda, CudaGraph *graph);
+void cuda_graph_free(CudaGraph *graph);
+
+/* ======== products/: c (m,n) = a (m,k) · w (n,k)ᵀ, a ladder of kernels ======== */
+typedef enum { CUDA_F32, CUDA_BF16 } CudaType; /* bfloat16: the upper half of a float, rounded to nearest, ties to even */
+size_t cuda_type_bytes(CudaType type);
+const char *cuda_type_name(CudaType type); /* "f32", "bf16" */
+typedef struct { const void *at; CudaType type; } CudaMatrix; /* weights (rows,columns); at is NULL for none */
+/* to (count) of `type` from host floats; rounds for bf16. */
+void cuda_upload_matrix(Cuda *cuda, void *to, CudaType type, const float *host_from, size_t count);
+
+/* With bf16 weights a is rounded to bf16 as it is read; sums are float32 in both. MATMUL_ADD adds the finished sum to c. */
+void cuda_matmul_nt(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode);
+/* c (m,n) = a (k,m)ᵀ · b (k,n): of soft routing alone. */
+void cuda_matmul_tn(Cuda *cuda, float *c, const float *a, const float *b, size_t m, size_t n, size_t k, MatmulMode mode);
+/* The ladder: each row is verified by tests/cuda and timed by `moe bench`. cuda_matmul_nt calls the one in use for the weights' type. */
+typedef void CudaMatmulFn(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode);
+typedef struct {
+    const char *id, *name; /* "01", "one thread an output" */
+    CudaType type;         /* of the weights that it reads */
+    int needs;             /* compute capability, 10·major + minor, below which it is skipped */
+    CudaMatmulFn *nt;
+} CudaVariant;
+extern const CudaVariant cuda_variants[];
+extern const size_t cuda_variant_count;
+bool cuda_variant_runs(const Cuda *cuda, const CudaVariant *v, const char **why_not);
+const CudaVariant *cuda_variant_active(const Cuda *cuda, CudaType type);
+
+/* ======== dense.cu: the FFN that every token visits ======== */
+typedef struct {
+    Activation act;
+    size_t model_dim, hidden_dim;  /* D, F */
+    CudaMatrix gate, up, down;     /* (F,D), (F,D), (D,F); gate.at is NULL unless gated */
+} CudaFfn;
+void cuda_dense_forward(Cuda *cuda, float *y, float *hidden_gate, float *hidden_up, float *hidden, const float *x, const CudaFfn *w, size_t tokens);
+
+/* ======== 1_router.cu ======== */
+typedef struct {
+    size_t model_dim, experts, hidden_dim; /* D, E, R; the router stays float32, as in files */
+    const float *w, *hidden, *bias;        /* (E,D) or (E,R); (R,D) or NULL; (E) or NULL */
+} CudaRouter;
+void cuda_router_forward(Cuda *cuda, float *logits, float *hidden, const float *x, const CudaRouter *w, size_t tokens);
+/* One warp a row. The same bits as the CPU's AVX-512 row: its exp, and its sixteen partial sums added in its order. */
+void cuda_softmax_forward(Cuda *cuda, float *probs, const float *logits, size_t rows, size_t columns);
+
+/* ======== 2_topk.cu, 2_topk_groups.cu, 2_expert_choice.cu, 2_soft.cu, 2_hash.cu: every rule of routing_rules, by its name ======== */
+typedef struct {
+    size_t tokens, experts, top_k; /* T, E, K */
+    const float *logits, *probs;   /* (T,E) */
+    const float *bias;             /* (E) of sigmoid-bias */
+    size_t groups, groups_used;
+    double routed_scale;
+    float *group_scores;           /* (T,groups) out */
+    int32_t *group_ids;            /* (T,groups) out */
+    const int32_t *token_ids;      /* (T) of hash */
+    size_t takes;                  /* of expert-choice */
+    float *mix;                    /* (T,E) out, of soft */
+    float *scores;                 /* (T,E) out */
+    int32_t *ids;                  /* (T,K) out */
+    float *weights;                /* (T,K) out */
+} CudaSelection;                       /* fields as in Selection of moe.h; nothing is drawn: the GPU does not train */
+void cuda_topk_forward(Cuda *cuda, const RoutingRule *rule, const CudaSelection *s);
+
+/* ======== 3_dispatch.cu ======== */
+typedef struct {
+    size_t tokens, experts, top_k;        /* T, E, K */
+    size_t capacity;                      /* slots per expert; 0 is no limit */
+    int32_t *offsets, *load;              /* (E+1), (E) */
+    int32_t *served, *dropped;            /* (1) each */
+    int32_t *slot_token, *slot_choice;    /* (T·K) */
+    int32_t *token_slot;                  /* (T,K) */
+    int32_t *turns;                       /* (T) tokens in the order in which they are served */
+    int32_t *scratch;                     /* cuda_plan_scratch(T,E,K) */
+    const float *mix;                     /* (T,E) of soft, otherwise NULL */
+} CudaPlan;
+size_t cuda_plan_scratch(size_t tokens, size_t experts, size_t top_k);
+/* One walk that measures and takes, as cuda_take does. */
+void cuda_plan_take(CudaPlan *plan, CudaArena *arena, size_t *bytes, size_t tokens, size_t experts, size_t top_k);
+/* The CPU's plan exactly: who is served, in which slot, who is dropped. weights (T,K) matter to SERVE_PROBABILITY alone. */
+void cuda_dispatch_plan(Cuda *cuda, const CudaPlan *plan, const int32_t *ids, const float *weights, ServiceOrder order);
+void cuda_dispatch_gather(Cuda *cuda, float *xs, const float *x, const CudaPlan *plan, size_t model_dim);
+
+/* ======== 4_experts.cu ======== */
+typedef struct {
+    Activation act;
+    size_t experts, model_dim, hidden_dim; /* E, D, F */
+    CudaMatrix gate, up, down;             /* (E,F,D), (E,F,D), (E,D,F) */
+} CudaExperts;
+/* ys (S,D); hidden_* (S,F). All experts in one launch a product; an expert without rows is never touched. */
+void cuda_experts_forward(Cuda *cuda, float *ys, float *hidden_gate, float *hidden_up, float *hidden, const float *xs, const CudaExperts *w,
+                          const CudaPlan *plan);
+
+/* ======== 5_combine.cu: y (T,D) += Σ_k weights[t,k] · ys[token_slot[t,k]], in choice order, as the CPU's ======== */
+void cuda_combine_forward(Cuda *cuda, float *y, const float *ys, const float *weights, const CudaPlan *plan, size_t model_dim);
+
+/* ======== layer.c: the five calls ======== */
+typedef struct {
+    CudaRouter router;
+    CudaExperts experts;
+    CudaExperts shared;          /* .experts is 0 when there are none */
+} CudaMoeWeights;
+typedef struct {
+    size_t tokens;
+    float *logits, *probs, *scores;      /* (T,E) */
+    float *router_hidden;                /* (T,R) or NULL */
+    int32_t *ids;                        /* (T,K) */
+    float *weights;                      /* (T,K) */
+    float *group_scores;                 /* (T,groups) or NULL */
+    int32_t *group_ids;                  /* (T,groups) or NULL */
+    const int32_t *token_ids;            /* (T) set by the caller where the rule needs_ids */
+    CudaPlan plan;
+    float *mix;                          /* (T,E) of soft, otherwise NULL */
+    float *xs, *ys;                      /* (S,D) */
+    float *hidden_gate, *hidden_up, *hidden;               /* (S,F) */
+    float *shared_gate, *shared_up, *shared_hidden, *shared_y; /* (T,F) three times and (T,D), or NULL */
+} CudaMoeActs;
+void cuda_moe_acts_take(CudaMoeActs *acts, CudaArena *arena, size_t *bytes, const MoeConfig *c, size_t tokens);
+/* y (T,D) overwritten; acts->tokens may be fewer than it was taken for. */
+void cuda_moe_forward(Cuda *cuda, float *y, CudaMoeActs *acts, const float *x, const CudaMoeWeights *w, const MoeConfig *c, size_t tokens);
+
+/* ======== norm.cu, rope.cu, attention.cu: what stands around the layer; shapes as in model.h ======== */
+void cuda_embed(Cuda *cuda, float *x, CudaMatrix embedding, const int32_t *tokens, size_t count, size_t model_dim); /* x (T,D) */
+void cuda_rmsnorm_forward(Cuda *cuda, float *y, const float *x, const float *gain, size_t tokens, size_t model_dim, double eps);
+void cuda_add(Cuda *cuda, float *y, const float *a, const float *b, size_t count);
+/* x (N,heads,h), in place. Positions past .. past+N-1; `past` is read on the device, so that a captured graph can move on. */
+void cuda_rope_forward(Cuda *cuda, float *x, size_t positions, size_t heads, size_t head_dim, const int32_t *past, double theta);
+/* cache (context,width): rows (N,width) go to row *past and after. */
+void cuda_append_rows(Cuda *cuda, float *cache, const float *rows, size_t positions, size_t width, size_t context, const int32_t *past);
+/* out, q (N,H·h); k, v (context,G·h). Row n sees positions 0 .. *past + n. `seen_most`: at least *past + N, at most context. */
+void cuda_attention_forward(Cuda *cuda, float *out, const float *q, const float *k, const float *v, size_t positions, const int32_t *past,
+                            size_t seen_most, size_t heads, size_t kv_heads, size_t head_dim);
+
+/* clang-format on */
+
+#endif
