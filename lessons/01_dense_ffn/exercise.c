@@ -1,6 +1,6 @@
 /* Exercise 01: the dense feed-forward network (FFN). `make check-01` tries it, `make hint-01` helps.
  *
- *   enters   x (T,D): T tokens, each a row of D numbers
+ *   enters   x (T,D): T = `tokens` rows, each a token of D numbers
  *            w->act: which activation; w->model_dim = D, w->hidden_dim = F
  *            w->up (F,D), w->down (D,F); w->gate (F,D) for SwiGLU, otherwise NULL
  *   leaves   hidden_up (T,F)     up·x, the expanded token
@@ -31,9 +31,9 @@ static inline real activate(real z, Activation act) {
 void dense_forward(real *y, real *hidden_gate, real *hidden_up, real *hidden, const real *x, const FfnWeights *w, size_t tokens) {
     const size_t D = w->model_dim, F = w->hidden_dim;
     const bool gated = activation_is_gated(w->act);
-    (void)x, (void)gated, (void)hidden_gate;
+    (void)x, (void)gated, (void)hidden_gate; /* keeps the compiler quiet as long as nobody uses them */
 
-    /* your code here */
+    /* your code here, in place of these two loops */
     for (size_t i = 0; i < tokens * F; i++) hidden_up[i] = hidden[i] = 0;
     for (size_t i = 0; i < tokens * D; i++) y[i] = 0;
 }

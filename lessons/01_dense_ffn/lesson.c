@@ -94,13 +94,14 @@ static void costs(void) {
     show_prediction("the same in MiB (1,048,576 bytes)", "344.00 MiB", show_bytes((double)two * 4));
     show_prediction("three matrices", "135,266,304", show_count(three));
     show_prediction("FLOPs a token, two matrices: 2 a weight", "180,355,072", show_count(2 * two));
-    printf("F16 is F32 in half; Q8_0, Q4_0 and Q2_K keep blocks of weights with a shared scale:\n");
+    printf("F16 is a float of 16 bits; Q8_0, Q4_0 and Q2_K keep blocks of whole numbers of 8, 4 or 2 bits and the scales that they share:\n");
     printf("%-6s %16s %14s %14s %14s\n", "type", "bytes / weights", "bits a weight", "two matrices", "three");
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         const double bytes = types[i].bytes / types[i].weights;
         printf("%-6s %16s %14.3f %14s %14s\n", types[i].name, show_text("%g / %g", types[i].bytes, types[i].weights), 8 * bytes,
                show_bytes(bytes * (double)two), show_bytes(bytes * (double)three));
     }
+    printf("four bits a weight and no scales would be %s for two matrices: one ninth less than Q4_0\n", show_bytes((double)two / 2));
 }
 
 static unsigned digit_sum(uint64_t n) {
