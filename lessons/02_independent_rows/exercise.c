@@ -33,9 +33,9 @@ static inline real activate(real z, Activation act) {
 void dense_rows_forward(real *y, real *hidden_gate, real *hidden_up, real *hidden, const real *x, const FfnWeights *w, size_t from, size_t to) {
     const size_t D = w->model_dim, F = w->hidden_dim;
     const bool gated = activation_is_gated(w->act);
-    (void)x, (void)gated, (void)hidden_gate, (void)from;
+    (void)x, (void)gated, (void)hidden_gate; /* keeps the compiler quiet as long as nobody uses them */
 
-    /* your code here */
-    for (size_t i = 0; i < to * F; i++) hidden_up[i] = hidden[i] = 0;
-    for (size_t i = 0; i < to * D; i++) y[i] = 0;
+    /* your code here, in place of these two loops */
+    for (size_t i = from * F; i < to * F; i++) hidden_up[i] = hidden[i] = 0;
+    for (size_t i = from * D; i < to * D; i++) y[i] = 0;
 }

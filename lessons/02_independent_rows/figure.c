@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
     figure_arrow(f, 348, 239, 412, 239, 2, INK_GREY);
     figure_arrow(f, 156, 140, 206, 118, 2, INK_GREY);
     figure_arrow(f, 156, 185, 206, 226, 2, INK_GREY);
-    rows(f, 630, 110, "y (3,2)", y, 0, T);
+    rows(f, 644, 110, "y (3,2)", y, 0, T);
     figure_arrow(f, 552, 118, 606, 140, 2, INK_GREY);
     figure_arrow(f, 552, 226, 606, 185, 2, INK_GREY);
     return figure_close(f);

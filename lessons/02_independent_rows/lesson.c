@@ -125,6 +125,7 @@ static void what_to_move(void) {
     printf("one token: %s bytes, %s; its result comes back: as much again\n", show_count(token), show_bytes((double)token));
     printf("three matrices: %s bytes, %s\n", show_count(expert), show_bytes((double)expert));
     show_prediction("tokens that fit into the bytes of the FFN", "43,008", show_count(expert / token));
+    printf("there and back: %s tokens\n", show_count(expert / (2 * token)));
 }
 
 int main(void) {
