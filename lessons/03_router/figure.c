@@ -25,20 +25,25 @@ int main(int argc, char **argv) {
     figure_matrix(f, left, 80, wide, tall, "x (1,3): the token", "%g", x, token, 1, D);
     figure_matrix(f, left, top, wide, tall, "W_g (6,3)", "%g", w_g, rows, E, D);
     figure_matrix(f, scores, top, wide, tall, "logits (6)", "%g", logits, cells, E, 1);
-    figure_text(f, shares, top - 8, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "probs (6)");
+    figure_text(f, shares, top - 7, FIGURE_NORMAL, FIGURE_LEFT, INK_GREY, "probs (6)");
     for (size_t e = 0; e < E; e++) {
         const double y = top + (double)e * tall, middle = y + tall / 2;
         figure_text(f, left - 14, middle + 4, FIGURE_SMALL, FIGURE_RIGHT, INK_DARK, "expert %zu", e);
         figure_arrow(f, left + D * wide + 12, middle, scores - 12, middle, 1.5, INK_GREY);
-        figure_arrow(f, scores + wide + 12, middle, shares - 12, middle, 1.5, INK_GREY);
-        const double length = 200 * (double)probs[e];
-        figure_box(f, shares, y + 6, length < 2 ? 2 : length, tall - 12, figure_expert(e), figure_expert(e), "");
+        const double length = 240 * (double)probs[e];
+        figure_box(f, shares, y + 6, length, tall - 12, figure_expert(e), figure_expert(e), "");
         figure_text(f, shares + length + 8, middle + 4, FIGURE_SMALL, FIGURE_LEFT, INK_DARK, "%.4f", (double)probs[e]);
     }
-    figure_text(f, (left + D * wide + scores) / 2, top - 26, FIGURE_SMALL, FIGURE_MIDDLE, INK_DARK, "dot product");
-    figure_text(f, (left + D * wide + scores) / 2, top - 10, FIGURE_SMALL, FIGURE_MIDDLE, INK_DARK, "of x and the row");
-    figure_text(f, (scores + wide + shares) / 2, top - 26, FIGURE_SMALL, FIGURE_MIDDLE, INK_DARK, "softmax");
-    figure_text(f, left, 378, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "expert 5: %g x %g + %g x %g + %g x %g = %g", (double)x[0], (double)w_g[15],
+    figure_text(f, (left + D * wide + scores) / 2, top - 7, FIGURE_SMALL, FIGURE_MIDDLE, INK_DARK, "dot product");
+
+    /* Softmax takes all six at once: one bracket, one arrow. */
+    const double bracket = scores + wide + 18, bottom = top + E * tall, centre = (top + bottom) / 2;
+    figure_line(f, bracket - 6, top + 1, bracket, top + 1, 1.5, INK_GREY);
+    figure_line(f, bracket, top + 1, bracket, bottom - 1, 1.5, INK_GREY);
+    figure_line(f, bracket - 6, bottom - 1, bracket, bottom - 1, 1.5, INK_GREY);
+    figure_arrow(f, bracket, centre, shares - 12, centre, 1.5, INK_GREY);
+    figure_text(f, (bracket + shares) / 2, centre - 8, FIGURE_SMALL, FIGURE_MIDDLE, INK_DARK, "softmax");
+    figure_text(f, left, 378, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "expert 5: %g × %g + %g × %g + (%g) × %g = %g", (double)x[0], (double)w_g[15],
                 (double)x[1], (double)w_g[16], (double)x[2], (double)w_g[17], (double)logits[5]);
     return figure_close(f);
 }

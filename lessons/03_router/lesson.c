@@ -37,7 +37,7 @@ static void score(real *logits, const real *tokens_x, const real *w, size_t toke
     }
 }
 
-/* As the formula stands: p_e = e^l_e / Σ e^l. */
+/* As the formula stands: p_i = e^(l_i) / Σ e^(l). */
 static void softmax_careless(real *p, const real *l) {
     real sum = 0;
     for (size_t e = 0; e < E; e++) sum += expf(l[e]);
@@ -77,10 +77,10 @@ int main(void) {
     show_matrix("x, a token a row", x, T, D);
     show_matrix("W_g, an expert a row", w_g, E, D);
 
-    show_step("2. A score is a dot product: logits = x · W_g");
+    show_step("2. A score is a dot product: logits = x · W_gᵀ");
     score(logits, x, w_g, T);
     const real *row5 = w_g + 5 * D;
-    printf("token 0, expert 5: %.0f x %.0f + %.0f x %.0f + %.0f x %.0f = %.0f\n", x[0], row5[0], x[1], row5[1], x[2], row5[2], logits[5]);
+    printf("token 0, expert 5: %.0f × %.0f + %.0f × %.0f + (%.0f) × %.0f = %.0f\n", x[0], row5[0], x[1], row5[1], x[2], row5[2], logits[5]);
     show_matrix("logits, a token a row, an expert a column", logits, T, E);
 
     show_step("3. Softmax turns six scores into six shares of 1");
@@ -126,8 +126,8 @@ int main(void) {
     printf("  attention %15s weights, %s times the router's\n", show_count(attention_w), show_count(attention_w / router_w));
     printf("  experts   %15s weights, %s times the router's\n", show_count(experts_w), show_count(experts_w / router_w));
     const uint64_t router_flops = 2 * width * experts, used_flops = used * 6 * width * hidden;
-    printf("  one token: %s FLOPs to choose, %s to compute what was chosen: %s times as many\n", show_count(router_flops), show_count(used_flops),
-           show_count(used_flops / router_flops));
+    printf("  one token: 2 × 4096 × 8 = %s FLOPs to choose, 2 × 3 × 4096 × 14336 × 2 = %s to compute what was chosen: %s times as many\n",
+           show_count(router_flops), show_count(used_flops), show_count(used_flops / router_flops));
 
     show_step("7. Break it: softmax as the formula stands, on larger logits");
     for (int offset = 0; offset <= 100; offset += 50) {
