@@ -62,12 +62,14 @@ $(OBJ)/lessons/$(1)/weak.h: lessons/list.txt
 	@mkdir -p $$(@D) && printf '#pragma weak %s\n' $(4) >$$@
 LESSON_WEAK_$(1) := $(patsubst %.c,$(OBJ)/lessons/$(1)/%.o,$(3))
 $$(LESSON_WEAK_$(1)): $(OBJ)/lessons/$(1)/%.o: %.c $(OBJ)/lessons/$(1)/weak.h $(OBJ)/flags
-	$$(compile) -include $(OBJ)/lessons/$(1)/weak.h -c -o $$@ $$<
+	$$(Q)mkdir -p $$(@D) $$(if $$(V),,&& echo '  CC   $$< (the engine, for all but $(strip $(4)))') && \
+	    $$(CC) $$(ALL_CFLAGS) -MMD -MP -include $(OBJ)/lessons/$(1)/weak.h -c -o $$@ $$<
 LESSON_ON_$(1) := $$(LESSON_WEAK_$(1)) $(OBJ)/tests/lessons/check_$(1).o $(OBJ)/tests/lessons/check.o $(OBJ)/libmoe.a $(BUILD)/linked
 
 $(OBJ)/lessons/$(1)/yours.o: $(OBJ)/flags FORCE
 	@[ -f $$(or $$(EXERCISE),lessons/$(2)/exercise.c) ] || { echo 'there is no file $$(EXERCISE): EXERCISE=file.c names what to check'; exit 1; }
-	@mkdir -p $$(@D) && $$(CC) $$(ALL_CFLAGS) $(LESSON_CFLAGS) -c -o $$@ $$(or $$(EXERCISE),lessons/$(2)/exercise.c)
+	@mkdir -p $$(@D) && echo '  CC   $$(or $$(EXERCISE),lessons/$(2)/exercise.c) (yours)' && \
+	    $$(CC) $$(ALL_CFLAGS) $(LESSON_CFLAGS) -c -o $$@ $$(or $$(EXERCISE),lessons/$(2)/exercise.c)
 $(OBJ)/lessons/$(1)/check: $(OBJ)/lessons/$(1)/yours.o $$(LESSON_ON_$(1))
 	@$$(CC) $$(ALL_LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(ALL_LDLIBS)
 $(OBJ)/lessons/$(1)/moe-viz: $(OBJ)/viz/main.o $(OBJ)/lessons/$(1)/yours.o $$(LESSON_WEAK_$(1)) $(OBJ)/libviz.a $(OBJ)/libcli.a $(OBJ)/libmoe.a $(BUILD)/linked
