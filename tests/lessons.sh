@@ -14,7 +14,8 @@ LINES_MAX=220 # of a lesson.c, which should read in one go
 # verdict NAME 'why not, or nothing'
 verdict() { if [ -z "$2" ]; then echo "ok $1"; else echo "not ok $1: $2"; fi; }
 
-# Measured times differ from run to run: on a line that says so, digits and the spaces that pad them do not count.
+# What is measured differs from run to run (times) or with the next training (the shipped model): on a line that says so, digits and the spaces
+# that pad them do not count.
 mask() { sed '/measured/{s/[0-9][0-9.,]*/#/g;s/  */ /g;}' "$1"; }
 
 # The numbers of a text, one a line, without commas between thousands and zeros at the end: names such as F32, W_1 and top-2 hold none.

@@ -8,8 +8,8 @@
  *   out   ids (K)         the K = top_k experts with the largest scores, the largest first; 1 ≤ K ≤ E
  *   - Experts are numbered from 0. No expert is chosen twice.
  *   - A tie goes to the lower index.
- *   - A score of -INFINITY still has its place at the end. NaN, which is no number, sorts last of all.
- *   The arrays that you write hold rubbish before the call, and there is no other memory: what you need to remember fits into ids.
+ *   - A score of -INFINITY still has its place at the end. NaN, which is no number, sorts last of all; of several NaN the lower index first.
+ *   The arrays that you write hold rubbish before the call. You need no array of your own: who is taken stands in ids.
  *
  * topk_share: weights for the rule "softmax, top-K, divide by their sum"
  *   in    scores (E)      probabilities; ids (K) from topk_select

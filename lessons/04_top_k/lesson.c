@@ -155,13 +155,13 @@ int main(void) {
         const Choice a = follow(&orders[0], k), b = follow(&orders[1], k), c = follow(&orders[2], k);
         printf("  %zu    %.4f  sum %.4f       %.4f            %.4f  sum %.4f\n", k, a.weights[0], a.sum, b.weights[0], c.weights[0], c.sum);
     }
-    const Order *mixtral = &orders[0], *shazeer = &orders[1], *olmoe = &orders[2], *sigmoid = &orders[3];
+    const Order *mixtral = &orders[0], *shazeer = &orders[1], *olmoe = &orders[2], *sigmoid_first = &orders[3];
     const real shy[E] = {0, 0, 0, 0, 0, (real)0.001};
     const Order timid = {"", shy, shy, softmax_of_chosen};
     const Choice one = follow(shazeer, 1), barely = follow(&timid, 1);
     printf("K = 1: the best logit leads by 1: weight %.4f; it leads by 0.001: weight %.4f\n", one.weights[0], barely.weights[0]);
 
-    show_step("4. When softmax first and top-K first are not the same");
+    show_step("4. When scoring first and top-K first are not the same");
     const real bias[E] = {0, 0, 0, (real)0.3, 0, 0}, noise[E] = {(real)0.2, (real)-0.4, (real)0.1, (real)0.3, (real)-0.2, (real)-0.1};
     real p_biased[E], l_biased[E], p_noisy[E], l_noisy[E], p_group[E], l_group[E];
     for (size_t e = 0; e < E; e++) {
@@ -172,11 +172,12 @@ int main(void) {
     }
     keep_best_group(p_group, p);
     keep_best_group(l_group, logits);
-    printf("  %-44s %-20s %s\n", "what is done between scoring and weighing", "softmax first", "top-K first");
+    show_matrix("noise", noise, 1, E);
+    printf("  %-44s %-20s %s\n", "what is done between scoring and weighing", "scoring first", "top-K first");
     compare("nothing; weights divided by their sum", mixtral, shazeer, K);
     compare("nothing; weights left as they are", olmoe, shazeer, K);
     compare("nothing; weights left as they are, K = 6", olmoe, shazeer, E);
-    compare("sigmoid instead of softmax", sigmoid, shazeer, K);
+    compare("a sigmoid in place of softmax, in both", sigmoid_first, &(Order){"", logits, s, share}, K);
     compare("0.3 added to expert 3 for ranking", &(Order){"", p_biased, p, share}, &(Order){"", l_biased, logits, softmax_of_chosen}, K);
     compare("noise added for ranking", &(Order){"", p_noisy, p, share}, &(Order){"", l_noisy, logits, softmax_of_chosen}, K);
     compare("best of the groups 0-1, 2-3, 4-5 by sum", &(Order){"", p_group, p, share}, &(Order){"", l_group, logits, softmax_of_chosen}, K);
@@ -205,6 +206,7 @@ int main(void) {
     show_prediction("top-2, softmax: the weights", "0.7311 0.2689", show_text("%.4f %.4f", b.weights[0], b.weights[1]));
     show_prediction("softmax, top-2: the sum", "0.8668", show_text("%.4f", c.sum));
     show_prediction("K = 1, divided: the weight", "1.0000", show_text("%.4f", one.weights[0]));
+    show_prediction("K = 1, not divided: the weight", "0.6337", show_text("%.4f", follow(olmoe, 1).weights[0]));
     show_prediction("K = 6, not divided: the sum", "1.0000", show_text("%.4f", whole.sum));
     return 0;
 }

@@ -25,7 +25,7 @@ int main(int argc, char **argv) {
     figure_bold(f, false);
     const double wide = 52, tall = 34, middle = 220, column = 210, outputs = 400, sum_at = 620;
     const Ink token[D] = {figure_tint(INK_BLUE, 0.2), figure_tint(INK_BLUE, 0.2)};
-    figure_matrix(f, 28, middle - tall / 2, wide, tall, "x (1,2)", "%g", x, token, 1, D);
+    figure_matrix(f, 28, middle - tall / 2, wide, tall, "x: 1 row, D = 2", "%g", x, token, 1, D);
     for (size_t e = 0; e < E; e++) {
         const double top = 78 + 72 * (double)e, line = top + 22;
         const bool works = g[e] > 0;
@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
             const Ink fills[D] = {figure_tint(figure_expert(e), 0.25), figure_tint(figure_expert(e), 0.25)};
             figure_arrow(f, column + 120, line, outputs - 10, line, 2, figure_expert(e));
             figure_matrix(f, outputs, line - tall / 2, wide, tall, "", "%g", made, fills, 1, D);
-            figure_arrow(f, outputs + D * wide + 10, line, sum_at - 12, middle, 2, figure_expert(e));
+            figure_arrow(f, outputs + D * wide + 10, line, sum_at - 12, middle + (line < middle ? -9 : 9), 2, figure_expert(e));
             figure_text(f, outputs + D * wide + 44, line + (line < middle ? -6 : 16), FIGURE_SMALL, FIGURE_LEFT, INK_DARK, "times %.4f",
                         (double)g[e]);
             for (size_t d = 0; d < D; d++) y[d] += g[e] * made[d];
@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
     }
     figure_dash(f, false);
     const Ink result[D] = {figure_tint(INK_GREEN, 0.2), figure_tint(INK_GREEN, 0.2)};
-    figure_matrix(f, sum_at, middle - tall / 2, wide, tall, "y (1,2)", "%.4f", y, result, 1, D);
+    figure_matrix(f, sum_at, middle - tall / 2, wide, tall, "y: 1 row, D = 2", "%.4f", y, result, 1, D);
     figure_text(f, 28, 380, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "%d experts work, %d are not computed, and nothing is lost: their weight is zero.",
                 K, E - K);
     return figure_close(f);

@@ -18,6 +18,7 @@ static const real w_g[E * D] = {1, 0, 1, 1, 0, 1, 2, -1}; /* (E,D) the router of
 static real up[E * F * D] = {1, 0, 0, 1, /**/ 1, 1, 1, -1, /**/ -1, 0, 0, 1, /**/ 0, 1, 1, 0}; /* (E,F,D) */
 static const real down[E * D * F] = {1, 0, 0, 1, /**/ 0, 1, 1, 0, /**/ 1, 1, 0, -1, /**/ 1, -1, -1, -1}; /* (E,D,F) */
 static const ExpertWeights experts = {.act = ACT_RELU, .experts = E, .model_dim = D, .hidden_dim = F, .up = up, .down = down};
+static const RouterWeights router = {.model_dim = D, .experts = E, .w = w_g};
 
 static size_t calls; /* how often an expert worked on a token */
 
@@ -45,7 +46,6 @@ static void weighted_sum(real *y, const real *g, bool short_circuit) {
 /* ids, weights (T,k) by the rule of lesson 04: the k best logits, softmax over them. g (T,E): the same weights with zeros for the rest. */
 static void route(int32_t *ids, real *weights, real *g, size_t k) {
     real logits[T * E], probs[T * E], scores[T * E];
-    const RouterWeights router = {.model_dim = D, .experts = E, .w = w_g};
     router_forward(logits, NULL, x, &router, T);
     softmax_forward(probs, logits, T, E);
     Selection s = {.tokens = T, .experts = E, .top_k = k, .logits = logits, .probs = probs, .scores = scores, .ids = ids, .weights = weights};
@@ -57,11 +57,7 @@ static void route(int32_t *ids, real *weights, real *g, size_t k) {
 
 static const char *yes_no(bool yes) { return yes ? "yes" : "no"; }
 
-static double distance(const real *a, const real *b) {
-    double sum = 0;
-    for (size_t d = 0; d < D; d++) sum += (double)(a[d] - b[d]) * (double)(a[d] - b[d]);
-    return sqrt(sum);
-}
+static double distance(const real *a, const real *b) { return hypot((double)(a[0] - b[0]), (double)(a[1] - b[1])); } /* D = 2 */
 
 /* A token that is a space and a word. */
 static bool is_word(const Trace *t, size_t i) {
@@ -88,7 +84,7 @@ typedef struct {
     size_t compared, other, other_first;
 } Meetings;
 
-/* Every word that both texts hold, in every MoE layer: are its experts others, is its first choice another? */
+/* Every word that both texts hold, in every MoE layer: are its experts others, is its first choice another? `tell` prints the first word. */
 static Meetings meet(const Trace *a, const Trace *b, bool tell) {
     Meetings m = {0, 0, 0};
     for (size_t i = 0; i < a->tokens; i++) {
@@ -97,11 +93,12 @@ static Meetings meet(const Trace *a, const Trace *b, bool tell) {
                 const size_t k = a->layer[n].top_k;
                 if (k == 0) continue; /* a dense layer */
                 const int32_t *in_a = a->layer[n].topk + i * k, *in_b = b->layer[n].topk + j * k;
-                m.compared++;
-                m.other_first += in_a[0] != in_b[0];
-                if (same_set(in_a, in_b, k) || m.other++ > 0 || !tell) continue;
-                printf("measured: token %zu of A is token %zu of B; in layer %zu it meets experts %d, %d in A and %d, %d in B\n", i, j, n, in_a[0],
-                       in_a[k - 1], in_b[0], in_b[k - 1]);
+                const bool other = !same_set(in_a, in_b, k);
+                m = (Meetings){m.compared + 1, m.other + other, m.other_first + (in_a[0] != in_b[0])};
+                if (!tell || !(other || n + 1 == a->layers)) continue;
+                tell = false;
+                printf("measured:%.*s is token %zu of A and token %zu of B; in layer %zu it meets experts %d, %d in A and %d, %d in B\n",
+                       (int)a->token_bytes[i], a->token_text[i], i, j, n, in_a[0], in_a[k - 1], in_b[0], in_b[k - 1]);
             }
         }
     }
@@ -123,8 +120,8 @@ static Status same_word_twice(bool *differs, Fault *f) {
         printf("text A: %s\ntext B: %s\n", text_a, text_b);
         printf("A run twice: the same experts for every word in every layer: %s\n", yes_no(meet(&a, &again, false).other == 0));
         const Meetings m = meet(&a, &b, true);
-        printf("measured: one word in A and in B, each layer: %zu pairs; other experts in %zu, another first choice in %zu\n", m.compared, m.other,
-               m.other_first);
+        printf("measured: a word's places in A with its places in B, in each layer: %zu pairs; other experts in %zu, another first choice in %zu\n",
+               m.compared, m.other, m.other_first);
         *differs = m.other > 0;
         printf("the same word goes to other experts in the other text: %s\n", yes_no(*differs));
     }
@@ -137,11 +134,13 @@ static Status same_word_twice(bool *differs, Fault *f) {
 
 int main(void) {
     int32_t ids[T * E];
-    real weights[T * E], g[T * E], y_all[T * D], y_chosen[T * D];
+    real logits[T * E], weights[T * E], g[T * E], y_all[T * D], y_chosen[T * D];
 
     show_step("1. The weights: two of four experts for each token");
+    router_forward(logits, NULL, x, &router, T); /* lesson 03 */
     route(ids, weights, g, K);
     show_matrix("x", x, T, D);
+    show_matrix("logits", logits, T, E);
     show_ids("ids", ids, T, K);
     show_matrix("weights", weights, T, K);
     show_matrix("G: the same weights, an expert a column", g, T, E);
@@ -176,6 +175,7 @@ int main(void) {
     dispatch_gather(xs, x, &plan, D);
     experts_forward(ys, NULL, hidden_up, hidden, xs, &experts, &plan);
     combine_forward(y, ys, weights, &plan, D);
+    show_sizes("load: how many rows each expert has", plan.load, 1, E);
     show_matrix("ys, a slot a row", ys, T * K, D);
     show_ids("token_slot: where token t finds its choices", plan.token_slot, T, K);
     double worst = 0;
@@ -195,7 +195,8 @@ int main(void) {
         printf("  %zu   %13zu   %8.4f %8.4f   %.4f\n", k, calls, y_k[0], y_k[1], distance(y_k, y_dense));
     }
     const uint64_t one_expert = UINT64_C(6) * 4096 * 14336;
-    printf("Mixtral-8x7B, one token in one layer: 2 of 8 experts %s FLOPs, all 8 %s\n", show_count(2 * one_expert), show_count(8 * one_expert));
+    printf("Mixtral-8x7B, one token in one layer: 6 x 4096 x 14336 FLOPs an expert, for 2 of 8 experts %s, for all 8 %s\n",
+           show_count(2 * one_expert), show_count(8 * one_expert));
 
     show_step("6. Break it: an expert that overflows, and that token 0 did not choose");
     for (size_t i = 0; i < D; i++) up[3 * F * D + i] = 3e38f;

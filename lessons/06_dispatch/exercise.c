@@ -7,9 +7,10 @@
  *        slot_token (S)     the token that sits in a slot, slot_choice (S) which of its K choices it is
  *        token_slot (T,K)   the slot of each choice; -1 where the id is -1
  *        served, dropped    how many slots are in use; 0
+ *        load, offsets, filled, served and dropped are size_t, the other lists int32_t. Behind slot served - 1 anything may stand.
  * Order: within an expert, first choices before second ones and so on; among these, earlier tokens first.
- * filled (E) is yours to use: for instance how many slots of each expert are already taken. turns is not needed.
- * weights, order and plan->capacity belong to lesson 12: leave them alone.
+ * filled (E) is yours to use: for instance how many slots of each expert are already taken.
+ * weights, order, plan->turns and plan->capacity belong to lesson 12: leave them alone.
  *
  *   make check-06    make hint-06    make watch-06
  */

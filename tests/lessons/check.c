@@ -53,19 +53,19 @@ static void print_wrapped(const char *text) {
     putchar('\n');
 }
 
-_Noreturn static void end_with(const char *what) {
+/* What happened, then the idea that explains it, or else what may. */
+_Noreturn static void end_with_or(const char *what, const char *unexplained) {
     char text[2000];
-    size_t used = (size_t)snprintf(text, sizeof text, "lesson %s: %s", lesson, what);
-    for (const Idea *idea = now.ideas; idea != NULL && idea->says != NULL && used < sizeof text; idea++) {
-        if (!idea->explains(now.problem)) continue;
-        snprintf(text + used, sizeof text - used, " %s", idea->says);
-        break;
-    }
+    const char *says = unexplained;
+    for (const Idea *idea = now.ideas; idea != NULL && idea->says != NULL && says == unexplained; idea++)
+        if (idea->explains(now.problem)) says = idea->says;
+    snprintf(text, sizeof text, "lesson %s: %s%s%s", lesson, what, *says == '\0' ? "" : " ", says);
     print_wrapped(text);
     printf("make hint-%s gives a hint.\n", lesson);
     fflush(stdout);
     _Exit(1);
 }
+_Noreturn static void end_with(const char *what) { end_with_or(what, ""); }
 
 void check_case(const Idea *ideas, const void *problem, const char *format, ...) {
     va_list arguments;
@@ -125,9 +125,9 @@ static void look_at_guards(void) {
             const bool before_broken = rooms[r].block[i] != GUARD_VALUE;
             if (!before_broken && after[i] == GUARD_VALUE) continue;
             char text[512];
-            snprintf(text, sizeof text, "you wrote outside %s, %s its %s (case: %s). Look at the loop's bounds and at the index.", rooms[r].name,
-                     before_broken ? "before" : "behind", before_broken ? "first value" : "last value", now.name);
-            end_with(text);
+            snprintf(text, sizeof text, "you wrote outside %s, %s its %s (case: %s).", rooms[r].name, before_broken ? "before" : "behind",
+                     before_broken ? "first value" : "last value", now.name);
+            end_with_or(text, "Look at the loop's bounds and at the index.");
         }
     }
 }
@@ -295,7 +295,7 @@ static void on_signal(int number) {
     else
         snprintf(text, sizeof text,
                  "your function stopped the program: it read or wrote where there is no memory, called itself without end, or divided a whole "
-                 "number by 0 (case: %s). Look at the loops' bounds, and at pointers that the contract allows to be NULL.",
+                 "number by 0 (case: %s). Look at the loops' bounds, at the size of your own arrays, and at pointers where the contract allows NULL.",
                  now.name);
     now.ideas = NULL;
     end_with(text);

@@ -21,8 +21,11 @@ typedef struct {
 
 /* One wrong idea is one of these switched on; with none it is the contract. */
 typedef struct {
-    bool forgets_y, overwrites, unweighted, mean, first_only, choice_rows, slot_weights, token_0_weights, renormalises, drop_is_slot_0,
-        drop_is_row_before, drop_ends_token, skips_slot_0, unchanged;
+    bool unchanged, forgets_y, overwrites, carries, crowded_y; /* what becomes of y */
+    bool first_only, two_only; /* of K choices */
+    bool token_rows, choice_rows, row_is_offset, skips_slot_0; /* the row of ys */
+    bool unweighted, mean, slot_weights, token_0_weights, choice_0_weights, weights_across, renormalises;
+    bool drop_is_slot_0, drop_is_row_before, drop_is_own_row, drop_ends_token, drop_ends_all;
 } Wrong;
 
 static double weight_of(const Sum *s, const Wrong *w, size_t t, size_t k, ptrdiff_t slot) {
@@ -31,6 +34,8 @@ static double weight_of(const Sum *s, const Wrong *w, size_t t, size_t k, ptrdif
     if (w->mean) return 1 / (double)K;
     if (w->slot_weights) return (double)s->weights[slot];
     if (w->token_0_weights) return (double)s->weights[k];
+    if (w->choice_0_weights) return (double)s->weights[t * K];
+    if (w->weights_across) return (double)s->weights[k * s->plan->tokens + t];
     if (!w->renormalises) return (double)s->weights[t * K + k];
     double left = 0;
     for (size_t i = 0; i < K; i++) left += s->plan->token_slot[t * K + i] >= 0 ? (double)s->weights[t * K + i] : 0;
@@ -39,26 +44,39 @@ static double weight_of(const Sum *s, const Wrong *w, size_t t, size_t k, ptrdif
 
 /* y (T,D) as this idea makes it; returns the largest Σ|terms|. */
 static double combined(real *y, const Sum *s, const Wrong *w) {
-    const size_t K = s->plan->top_k, D = s->dim;
-    double largest = 0;
-    for (size_t t = 0; t < s->plan->tokens; t++) {
-        for (size_t d = 0; d < D; d++) {
-            const double before = (double)s->y[t * D + d];
-            double sum = w->forgets_y ? 0 : before, size = fabs(before);
-            for (size_t k = 0; k < (w->first_only ? 1 : K); k++) {
-                ptrdiff_t slot = s->plan->token_slot[t * K + k];
-                if (slot < 0 && w->drop_ends_token) break;
-                if (slot == 0 && w->skips_slot_0) continue;
-                if (slot < 0 && w->drop_is_slot_0) slot = 0;
-                if (slot < 0 && !w->drop_is_row_before) continue;
-                if (w->choice_rows) slot = (ptrdiff_t)(t * K + k);
-                const double part = weight_of(s, w, t, k, slot) * (double)s->ys[slot * (ptrdiff_t)D + (ptrdiff_t)d];
-                sum = w->overwrites ? part : sum + part;
-                size += fabs(part);
+    const size_t T = s->plan->tokens, K = s->plan->top_k, D = s->dim;
+    const size_t choices = w->unchanged ? 0 : w->first_only ? 1 : w->two_only && K > 2 ? 2 : K;
+    double sums[MOST], sizes[MOST], carried[MOST] = {0}, largest = 0;
+    bool ended = false;
+    for (size_t i = 0; i < T * D; i++) {
+        sums[i] = w->forgets_y ? 0 : (double)s->y[i];
+        sizes[i] = fabs(sums[i]);
+    }
+    for (size_t t = 0; t < T && !ended; t++) {
+        const size_t y_t = w->crowded_y ? t : t * D;
+        for (size_t k = 0; k < choices; k++) {
+            ptrdiff_t slot = s->plan->token_slot[t * K + k];
+            const bool dropped = slot < 0;
+            ended = dropped && w->drop_ends_all;
+            if (ended || (dropped && w->drop_ends_token)) break;
+            if (slot == 0 && w->skips_slot_0) continue;
+            if (dropped && w->drop_is_slot_0) slot = 0;
+            if (slot < 0 && !w->drop_is_row_before && !w->drop_is_own_row) continue;
+            const double weight = weight_of(s, w, t, k, slot);
+            if (w->token_rows) slot = (ptrdiff_t)t;
+            if (w->choice_rows) slot = (ptrdiff_t)(t * K + k);
+            for (size_t d = 0; d < D; d++) {
+                const ptrdiff_t row = w->row_is_offset ? slot : slot * (ptrdiff_t)D;
+                const double part = weight * (dropped && w->drop_is_own_row ? sums[y_t + d] : (double)s->ys[row + (ptrdiff_t)d]);
+                sums[y_t + d] = w->overwrites ? part : sums[y_t + d] + part + (k == 0 ? carried[d] : 0);
+                if (w->carries) carried[d] += part;
+                sizes[y_t + d] += fabs(part);
             }
-            y[t * D + d] = w->unchanged ? (real)before : (real)sum;
-            largest = fmax(largest, size);
         }
+    }
+    for (size_t i = 0; i < T * D; i++) {
+        y[i] = (real)sums[i];
+        largest = fmax(largest, sizes[i]);
     }
     return largest;
 }
@@ -73,37 +91,60 @@ static bool is(const void *problem, Wrong w) {
 static bool unchanged(const void *p) { return is(p, (Wrong){.unchanged = true}); }
 static bool forgets_y(const void *p) { return is(p, (Wrong){.forgets_y = true}); }
 static bool overwrites(const void *p) { return is(p, (Wrong){.overwrites = true}); }
+static bool carries(const void *p) { return is(p, (Wrong){.carries = true}); }
+static bool crowded_y(const void *p) { return is(p, (Wrong){.crowded_y = true}); }
+static bool first_only(const void *p) { return is(p, (Wrong){.first_only = true}); }
+static bool two_only(const void *p) { return is(p, (Wrong){.two_only = true}); }
+static bool token_rows(const void *p) { return is(p, (Wrong){.token_rows = true}); }
+static bool choice_rows(const void *p) { return is(p, (Wrong){.choice_rows = true}); }
+static bool row_is_offset(const void *p) { return is(p, (Wrong){.row_is_offset = true}); }
+static bool skips_slot_0(const void *p) { return is(p, (Wrong){.skips_slot_0 = true}); }
 static bool unweighted(const void *p) { return is(p, (Wrong){.unweighted = true}); }
 static bool mean(const void *p) { return is(p, (Wrong){.mean = true}); }
-static bool first_only(const void *p) { return is(p, (Wrong){.first_only = true}); }
-static bool choice_rows(const void *p) { return is(p, (Wrong){.choice_rows = true}); }
 static bool slot_weights(const void *p) { return is(p, (Wrong){.slot_weights = true}); }
 static bool token_0_weights(const void *p) { return is(p, (Wrong){.token_0_weights = true}); }
-static bool skips_slot_0(const void *p) { return is(p, (Wrong){.skips_slot_0 = true}); }
+static bool choice_0_weights(const void *p) { return is(p, (Wrong){.choice_0_weights = true}); }
+static bool weights_across(const void *p) { return is(p, (Wrong){.weights_across = true}); }
 static bool renormalises(const void *p) { return is(p, (Wrong){.renormalises = true}); }
 static bool drop_is_slot_0(const void *p) { return is(p, (Wrong){.drop_is_slot_0 = true}); }
 static bool drop_is_row_before(const void *p) { return is(p, (Wrong){.drop_is_row_before = true}); }
+static bool drop_is_own_row(const void *p) { return is(p, (Wrong){.drop_is_own_row = true}); }
 static bool drop_ends_token(const void *p) { return is(p, (Wrong){.drop_ends_token = true}); }
+static bool drop_ends_all(const void *p) { return is(p, (Wrong){.drop_ends_all = true}); }
 
 static const Idea ideas[] = {
     {"y is as it was before the call, as in the unchanged exercise: the sum is still to be written.", unchanged},
     {"You set y, which drops what stood there. The sum is added: shared experts may have written before you.", forgets_y},
     {"Each choice overwrites the one before, so only the last one arrived. Add: y += weight * row.", overwrites},
+    {"What one token has summed up is still in the next one's sum. A sum of your own begins at 0 for each token.", carries},
+    {"You wrote to y + t. Row t of y begins at y + t * D.", crowded_y},
     {"You added the experts' rows without their weights. Each row counts by weights[t * K + k].", unweighted},
     {"You took the mean of the experts' rows. Each row counts by weights[t * K + k], not by 1/K.", mean},
     {"Only the first choice arrived. All K choices of a token are in its sum.", first_only},
+    {"Only the first two choices arrived. All K choices of a token are in its sum, and K is plan->top_k.", two_only},
+    {"You took row t of ys. Rows of ys are not in token order, and each choice has its own: the row of token t, choice k is token_slot[t * K + k].",
+     token_rows},
+    {"You read from ys + slot on. Row s of ys begins at ys + s * D.", row_is_offset},
     {"You took row t * K + k of ys. Rows of ys stand grouped by expert: the row of token t, choice k is token_slot[t * K + k].", choice_rows},
     {"You took the weight of the slot's number. Weights stand by token and choice: weights[t * K + k]; only ys stands by slot.", slot_weights},
     {"You skip slot 0. It is a slot like any other; only what is below 0 says that a choice was dropped.", skips_slot_0},
     {"Every token used the weights of token 0. Row t of weights begins at weights + t * K.", token_0_weights},
+    {"Every choice used the weight of its token's first choice. Each has its own: weights[t * K + k].", choice_0_weights},
+    {"You read weights across: choice k of token t is weights[t * K + k], not weights[k * T + t].", weights_across},
     {NULL, NULL},
 };
 static const Idea drop_ideas[] = {
     {"You made the weights that were left sum to 1 again. A dropped choice adds nothing, and the others keep their weights.", renormalises},
     {"A slot of -1 means dropped, and you read slot 0 for it. That row belongs to another token: skip the choice.", drop_is_slot_0},
-    {"A slot of -1 means dropped, and you read the row before the first. Skip the choice.", drop_is_row_before},
+    {"A slot of -1 means dropped, and you read the row before the first. Skip the choice; in an unsigned type such as size_t, -1 is a huge number "
+     "and "
+     "never below 0.",
+     drop_is_row_before},
+    {"For a dropped choice you added the token's own row. It adds nothing here: who calls the layer adds the token itself.", drop_is_own_row},
     {"After a dropped choice you left the token's loop. Later choices may have been served: skip this one and go on (continue, not break).",
      drop_ends_token},
+    {"After a dropped choice you left the function. Later choices and tokens may have been served: skip this one and go on (continue, not return).",
+     drop_ends_all},
     {"You set y, which drops what stood there. A token whose choices were all dropped keeps y as it was.", forgets_y},
     {NULL, NULL},
 };

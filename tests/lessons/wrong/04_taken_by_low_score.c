@@ -1,4 +1,4 @@
-// says: Mark who is taken in an array of its own
+// says: Do not mark who is taken by a very low score
 #include "moe/moe.h"
 
 #include <math.h>

@@ -1,0 +1,10 @@
+// says: Each logit is raised first
+#include "moe/moe.h"
+
+#include <math.h>
+
+void topk_softmax(real *weights, const real *scores, const int32_t *ids, size_t top_k) {
+    real sum = 0;
+    for (size_t k = 0; k < top_k; k++) sum += scores[ids[k]];
+    for (size_t k = 0; k < top_k; k++) weights[k] = REALF(exp)(scores[ids[k]]) / REALF(exp)(sum);
+}
