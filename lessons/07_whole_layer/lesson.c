@@ -173,6 +173,7 @@ static int run_small(void) {
     const ExpertWeights e = l.w.experts;
     const MoeWeights exchanged = {.router = l.w.router, .experts = {e.act, e.experts, e.model_dim, e.hidden_dim, e.up, e.gate, e.down}};
     moe_forward(y, &l.acts, l.norm, &exchanged, &l.config, l.n.T, false, 0);
+    show_row(&l, "ffn_moe_out", l.n.D, mixtral.D, TWO, l.out, NULL);
     show_row(&l, "exchanged", l.n.D, mixtral.D, TWO, y, NULL);
 
     show_step("Mixtral's sizes: one token, one layer");
@@ -187,8 +188,7 @@ static int run_small(void) {
     show_prediction("shape of ffn_moe_up for 512 tokens", "[14336, 2, 512]", shape(m.F, m.K, m.T));
     show_prediction("the router's share of the multiplications", "0.01%", show_text("%.2f%%", share));
     show_prediction("all experts of one layer in float32", "5.6 GB", show_text("%.1f GB", (double)bytes / 1e9));
-    arena_free(&l.arena);
-    return 0;
+    return arena_free(&l.arena), 0;
 }
 
 /* ---- the real sizes ---- */
@@ -198,7 +198,7 @@ static int run_real(void) {
     Fault f;
     char answer[16] = "";
     const double need = (double)bytes_needed(&l.n, &l.config), there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    printf("This run takes %.1f GB (5.6 GB of random weights in float32) and up to minutes. This machine has %.1f GB. ", need / 1e9, there / 1e9);
+    printf("This run takes %.1f GB (5.6 GB of them weights) and up to a few minutes. This machine has %.1f GB in all. ", need / 1e9, there / 1e9);
     if (there < need) return printf("Not started.\n"), 1;
     printf("Go on? [y/N] ");
     fflush(stdout);

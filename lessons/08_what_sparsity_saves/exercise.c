@@ -13,7 +13,8 @@
  *               s      the shape: s->experts E, s->top_k K, s->vocab V, s->model_dim D; s->tied: the output head is the embedding's table
  *               tokens T · type: in which data type the weights lie; cost_bytes(parameters, type) gives bytes and knows about blocks
  *      leaves   bytes, the sum of three parts:
- *                 the experts' part       as many as part 1 says of the E, in every layer; rounded to a whole number of parameters
+ *                 the experts' part       of p->experts the share that is read: part 1's number of experts, of all E, in every layer; rounded
+ *                                         to the nearest whole number of parameters. 0 in a dense model
  *                 the embedding's part    a token reads its own row. Count the T tokens as different from each other, but there are only V rows.
  *                                         A tied table is also the output head, which reads every row
  *                 all the rest            attention, router, norms, output head, ...: read whole by every pass

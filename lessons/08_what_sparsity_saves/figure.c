@@ -1,26 +1,27 @@
-/* figure.c: the share of the experts that a batch touches, and Mixtral's three costs beside each other; both computed by src/cost. */
+/* figure.c: the share of the experts that a batch touches, by the formula, and Mixtral's three costs beside each other, by src/cost. */
 #include "cost/cost.h"
 #include "lessons/common/figure.h"
+
+#include <math.h>
 
 enum { POINTS = 41, TOKENS_MOST = 256 };
 
 static void union_chart(Figure *f) {
     static const struct {
-        size_t experts, top_k;
+        double experts, top_k;
         Ink ink;
         const char *name;
-    } models[] = {{8, 2, INK_GREEN, "2 of 8"}, {128, 8, INK_BLUE, "8 of 128"}, {256, 8, INK_ORANGE, "8 of 256"}};
+    } models[] = {{8, 2, INK_BLUE, "2 of 8"}, {128, 8, 0xcc79a7u, "8 of 128"}};
     FigureChart chart = {.x = 76, .y = 92, .width = 300, .height = 200, .x_min = 1, .x_max = TOKENS_MOST, .y_min = 0, .y_max = 100, .x_log = true};
     figure_text(f, 24, 36, FIGURE_LARGE, FIGURE_LEFT, INK_DARK, "What a batch touches");
-    figure_chart(f, &chart, "tokens in the batch", "% of a layer's experts read");
+    figure_chart(f, &chart, "tokens in the batch", "% of a layer's experts");
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         double tokens[POINTS], touched[POINTS];
-        size_t count = 0;
-        for (size_t t = 1; t <= TOKENS_MOST; t = t < 8 ? t + 1 : t + t / 8) {
-            tokens[count] = (double)t;
-            touched[count++] = 100 * cost_expected_experts(models[m].experts, models[m].top_k, t) / (double)models[m].experts;
+        for (size_t i = 0; i < POINTS; i++) {
+            tokens[i] = pow(TOKENS_MOST, (double)i / (POINTS - 1));
+            touched[i] = 100 * (1 - pow(1 - models[m].top_k / models[m].experts, tokens[i]));
         }
-        figure_series(f, &chart, tokens, touched, count, models[m].ink, models[m].name);
+        figure_series(f, &chart, tokens, touched, POINTS, models[m].ink, models[m].name);
     }
 }
 
@@ -34,9 +35,11 @@ static void mixtral_bars(Figure *f) {
     const double flops = (rest + (double)p.experts * 2 / 8) / (rest + (double)p.experts);
     const double values[] = {100 * flops, 100 * (double)cost_bytes_touched(&p, &s, 1, type) / resident,
                              100 * (double)cost_bytes_touched(&p, &s, 8, type) / resident, 100};
-    static const char *const labels[] = {"FLOPs", "read, T=1", "read, T=8", "resident"};
+    static const char *const labels[] = {"FLOPs", "touched, T=1", "touched, T=8", "resident"};
     static const Ink inks[] = {INK_GREEN, INK_GREEN, INK_ORANGE, INK_ORANGE};
-    figure_text(f, 520, 36, FIGURE_LARGE, FIGURE_LEFT, INK_DARK, "Mixtral-8x7B, %% of the dense mixture");
+    figure_text(f, 520, 36, FIGURE_LARGE, FIGURE_LEFT, INK_DARK, "Mixtral-8x7B, in %% of all experts on");
+    figure_text(f, 520, 60, FIGURE_NORMAL, FIGURE_LEFT, INK_GREEN, "saved");
+    figure_text(f, 570, 60, FIGURE_NORMAL, FIGURE_LEFT, INK_ORANGE, "not saved");
     figure_bars(f, 520, 92, 330, 200, values, labels, inks, 4, 100, "%.0f%%");
 }
 

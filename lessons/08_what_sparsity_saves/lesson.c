@@ -122,8 +122,9 @@ static void layer_on_this_machine(Fault *f) {
         const double uniform = expected_union(LAYER_EXPERTS, LAYER_TOP_K, (double)T);
         printf("   T = %-3zu  sparse touches %2zu experts (formula %.1f) = %5.2f MiB; dense, active %.2f MiB; rows an expert %.1f\n", T, read,
                uniform, (double)read * expert / mib, LAYER_TOP_K * expert / mib, (double)(T * LAYER_TOP_K) / (double)read);
-        printf("            measured tokens/s: sparse %.0f, dense active %.0f, dense total %.0f; sparse is %.2f and %.2f times as fast as they\n",
+        printf("            measured tokens/s: sparse %.0f, dense active %.0f, dense total %.0f; sparse is %.2f and %.2f times as fast as the two\n",
                (double)T / sparse, (double)T / active, (double)T / total, active / sparse, total / sparse);
+        if (T == 16) show_prediction("measured: sparse by dense, if FLOPs were all", "1.00", show_text("%.2f", active / sparse));
     }
     layer_free(&l);
 }

@@ -1,4 +1,4 @@
-/* figure.c: six models, each a bar of its own length: experts at work, experts at rest, and everything else. Counted by cost_parameters. */
+/* figure.c: six models, each a bar of the same length, all of its parameters: experts at work, experts at rest, and everything else. Counted by cost_parameters. */
 #include "lessons/09_where_parameters_live/shapes.h"
 #include "lessons/common/figure.h"
 
@@ -13,7 +13,7 @@ static const struct {
              {"attention", 0xe69f00u},
              {"router, norms, shared, dense", 0xcc79a7u},
              {"experts, active", INK_GREEN},
-             {"experts, the rest", INK_PALE}};
+             {"experts, at rest", INK_PALE}};
 enum { PARTS = sizeof parts / sizeof *parts };
 
 static void model_bar(Figure *f, size_t model, double y) {
@@ -35,8 +35,8 @@ static void model_bar(Figure *f, size_t model, double y) {
 }
 
 int main(int argc, char **argv) {
-    Figure *f = figure_open(argc, argv, 860, TOP + STEP * LESSON_MODELS + 10);
-    figure_text(f, 24, 36, FIGURE_LARGE, FIGURE_LEFT, INK_DARK, "Where the parameters live: each bar is one model");
+    Figure *f = figure_open(argc, argv, 860, TOP + STEP * LESSON_MODELS + 24);
+    figure_text(f, 24, 36, FIGURE_LARGE, FIGURE_LEFT, INK_DARK, "Where the parameters live: each bar is all of one model, 100%%");
     double x = 24;
     for (size_t i = 0; i < PARTS; i++) {
         figure_box(f, x, 56, 14, 14, parts[i].ink, INK_WHITE, "");
@@ -44,5 +44,7 @@ int main(int argc, char **argv) {
         x += 20 + figure_text_width(f, FIGURE_NORMAL, parts[i].name) + 22;
     }
     for (size_t m = 0; m < LESSON_MODELS; m++) model_bar(f, m, TOP + STEP * (double)m);
+    figure_text(f, LEFT, TOP + STEP * LESSON_MODELS + 4, FIGURE_SMALL, FIGURE_LEFT, INK_GREY,
+                "Coloured: works for a token; grey: at rest. What is thinner than a line is not drawn.");
     return figure_close(f);
 }

@@ -63,12 +63,13 @@ static void mixtral(void) {
     const Places p = show_count_of(&n);
     const uint64_t shared = p.total - p.experts, one = shared + p.experts / n.E;
     printf("  outside the experts        %s\n", show_count(shared));
+    printf("  one expert, in all layers  %s\n", show_count(p.experts / n.E));
     printf("  a model of one expert      %s: the 7B of the name\n", show_count(one));
     printf("  eight of those             %s, in which what is outside the experts is counted eight times\n", show_count(n.E * one));
     printf("  less seven times outside   %s - %s = %s\n", show_count(n.E * one), show_count((n.E - 1) * shared),
            show_count(n.E * one - (n.E - 1) * shared));
-    show_prediction("total, if 8x7B were a product (billions)", "56.0", show_text("%.1f", (double)p.total / 1e9));
-    show_prediction("active, if K/E = 2/8 of all worked (billions)", show_text("%.1f", (double)p.total * 2 / 8 / 1e9),
+    show_prediction("a guess: total is 8 times 7B (billions)", "56.0", show_text("%.1f", (double)p.total / 1e9));
+    show_prediction("a guess: 2/8 of the total is active", show_text("%.1f", (double)p.total * 2 / 8 / 1e9),
                     show_text("%.1f", (double)p.active / 1e9));
     CostShape shape;
     CostParameters engine;
@@ -114,6 +115,9 @@ static void six_models(void) {
     for (size_t m = 0; m < LESSON_MODELS; m++) printf(" %15.1f%%", share(p[m].experts, p[m].total));
     printf("\n  %-16s", "active of all");
     for (size_t m = 0; m < LESSON_MODELS; m++) printf(" %15.1f%%", share(p[m].active, p[m].total));
+    printf("\n  %-16s", "F / D");
+    for (size_t m = 0; m < LESSON_MODELS; m++)
+        printf(" %16s", show_text("%zu / %zu", lesson_models[m].shape.expert.hidden_dim, lesson_models[m].shape.model_dim));
     printf("\n  %-16s", "K of E");
     for (size_t m = 0; m < LESSON_MODELS; m++) printf(" %16s", show_text("%zu of %zu", lesson_models[m].shape.top_k, lesson_models[m].shape.experts));
     printf("\n");
