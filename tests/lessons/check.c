@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -28,10 +29,14 @@ static struct {
     const void *problem;
     char name[200];
 } now = {NULL, NULL, ""};
+/* A room's values stand between guard bytes, which show who stepped over the edge; beyond these stands a wall of a page on either side that nobody
+ * can read or write: who runs on meets it, and nobody else's memory. */
 static struct {
     const char *name;
-    unsigned char *block;
+    unsigned char *block; /* the guard before the values */
     size_t bytes;
+    unsigned char *mapped; /* the wall before that guard */
+    size_t mapped_bytes;
 } rooms[ROOMS];
 static size_t room_count;
 
@@ -79,15 +84,20 @@ void check_case(const Idea *ideas, const void *problem, const char *format, ...)
 /* ---- rooms ---- */
 
 static void *room(const char *name, size_t bytes) {
-    unsigned char *block = malloc(bytes + 2 * GUARD_BYTES);
-    if (block == NULL || room_count == ROOMS) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), inside = (bytes + 2 * GUARD_BYTES + page - 1) / page * page;
+    unsigned char *mapped = mmap(NULL, inside + 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED || room_count == ROOMS || mprotect(mapped, page, PROT_NONE) != 0 ||
+        mprotect(mapped + page + inside, page, PROT_NONE) != 0) {
         fprintf(stderr, "check: no room for %s\n", name);
         exit(2);
     }
+    unsigned char *block = mapped + page + (inside - bytes - 2 * GUARD_BYTES) / 64 * 64; /* close to the wall behind, and aligned */
     memset(block, GUARD_VALUE, bytes + 2 * GUARD_BYTES);
     memset(block + GUARD_BYTES, BLANK_VALUE, bytes);
     rooms[room_count].name = name;
     rooms[room_count].block = block;
+    rooms[room_count].mapped = mapped;
+    rooms[room_count].mapped_bytes = inside + 2 * page;
     rooms[room_count++].bytes = bytes;
     return block + GUARD_BYTES;
 }
@@ -287,9 +297,16 @@ void check_fill(real *values, size_t count, uint64_t seed, double scale) {
 /* ---- main ---- */
 
 /* A signal's handler may do little; the program ends here anyway, and the text was made before the call that failed. */
-static void on_signal(int number) {
+static void on_signal(int number, siginfo_t *info, void *context) {
+    (void)context;
     char text[600];
-    if (number == SIGPROF)
+    const unsigned char *at = info->si_addr;
+    size_t r = 0;
+    while (r < room_count && (number != SIGSEGV || at < rooms[r].mapped || at >= rooms[r].mapped + rooms[r].mapped_bytes)) r++;
+    if (r < room_count)
+        snprintf(text, sizeof text, "you ran on far outside %s, %s (case: %s). Look at the loop's bounds: does it count up what it compares?",
+                 rooms[r].name, at < rooms[r].block ? "before its first value" : "behind its last value", now.name);
+    else if (number == SIGPROF)
         snprintf(text, sizeof text, "your function did not end in %d seconds of work (case: %s). Does every loop's counter move?", CPU_SECONDS,
                  now.name);
     else
@@ -303,21 +320,21 @@ static void on_signal(int number) {
 
 int main(int argc, char **argv) {
     if (argc > 1) lesson = argv[1];
+    const struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_ONSTACK | SA_SIGINFO};
 #ifndef SANITIZER_SPEAKS
     static char stack[1 << 16]; /* a call without end leaves no room on the usual one */
     const stack_t spare = {.ss_sp = stack, .ss_size = sizeof stack};
-    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_ONSTACK};
     sigaltstack(&spare, NULL);
     sigaction(SIGSEGV, &action, NULL);
     sigaction(SIGBUS, &action, NULL);
     sigaction(SIGFPE, &action, NULL);
 #endif
-    signal(SIGPROF, on_signal);
+    sigaction(SIGPROF, &action, NULL);
     const struct itimerval limit = {.it_value = {.tv_sec = CPU_SECONDS}};
     setitimer(ITIMER_PROF, &limit, NULL);
     check();
     look_at_guards();
-    for (size_t r = 0; r < room_count; r++) free(rooms[r].block);
+    for (size_t r = 0; r < room_count; r++) munmap(rooms[r].mapped, rooms[r].mapped_bytes);
     printf("lesson %s: done\n", lesson);
     return 0;
 }
