@@ -70,9 +70,9 @@ static void collapse(bool centred) {
     }
 }
 
-/* Even a lottery is not quite even: each choice falls on one of E experts, so CV² is about (E - 1) / (T·K). */
+/* Even a lottery is not quite even: each token draws K different experts of E, so an expert's load has the variance T·K/E·(1 - K/E). */
 static void header(double experts, double top_k) {
-    printf("(a lottery that hands out each step's tokens would have a CV² of %.3f)\n", (experts - 1) / (T * top_k));
+    printf("(a lottery that hands out each step's tokens would have a CV² of %.3f on average)\n", (experts - top_k) / (T * top_k));
     printf("%-34s  loss    auxiliary reads   CV² of layer 0, 1   without work   largest logit\n", "");
 }
 
@@ -116,7 +116,7 @@ int main(void) {
     run("nothing", (Setting){MIXTRAL});
     run("GShard: 0.1 / 64", (Setting){MIXTRAL, .aux = 0.1 / 64});
     run("Switch: 0.1", (Setting){MIXTRAL, .aux = 0.1});
-    run("Hugging Face: 0.1 × 2", (Setting){MIXTRAL, .aux = 0.2});
+    run("Hugging Face: twice 0.1", (Setting){MIXTRAL, .aux = 0.2});
 
     show_step("Noise, importance and load (Shazeer 2017): 8 experts, K = 2");
     header(8, 2);

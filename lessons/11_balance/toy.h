@@ -182,7 +182,7 @@ static inline void toy_train(Outcome *o, const Setting *s) {
         for (size_t l = LAYERS; l-- > 0;) {
             if (c.rule->needs_bias) balance_bias_update(bias[l], acts[l].plan.load, c.experts, s->bias_rate);
             if (s->pooled) memcpy(acts[l].plan.load, pool, c.experts * sizeof *pool); /* of backward, the auxiliary loss alone reads it */
-            memcpy(d_x, d_y, sizeof d_x); /* the residual's way; the layer adds its own */
+            memcpy(d_x, d_y, sizeof d_x); /* h = x + layer(x): past the layer the gradient is d_y; the layer adds its own */
             moe_backward(d_x, &g[l], &scratch, d_y, &acts[l], x[l], &w[l], &c_back, T, true, step * LAYERS + l, 1);
             memcpy(d_y, d_x, sizeof d_y);
         }
