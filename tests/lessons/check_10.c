@@ -29,6 +29,7 @@ typedef enum {
     D_HIDDEN_ONE_ROW,
     RELU_FORGOTTEN,
     RELU_OF_GRADIENT,
+    RELU_OF_TOKEN_0,
     RELU_TIMES_HIDDEN,
     RELU_FOR_W_ALONE,
     X_SET,
@@ -107,7 +108,7 @@ static void gradients(real g[PARTS][MOST], const Problem *p, Twist twist) {
     arriving(d_l, p, twist);
     if (p->hidden != NULL) {
         to_input(opened, d_l, p->w.w, E, R, twist == D_HIDDEN_TRANSPOSED, twist == D_HIDDEN_LAST_EXPERT);
-        for (size_t i = 0; i < T * R; i++) d_hidden[i] = relu_back(opened[i], p->hidden[i], twist);
+        for (size_t i = 0; i < T * R; i++) d_hidden[i] = relu_back(opened[i], p->hidden[twist == RELU_OF_TOKEN_0 ? i % R : i], twist);
         for (size_t t = 0; t < T && twist == D_HIDDEN_ONE_ROW; t++) memcpy(d_hidden + t * R, d_hidden + (T - 1) * R, R * sizeof *d_hidden);
         if (twist == W_OF_X)
             to_weights(g[OF_W], d_l, p->x, E, D, twist);
@@ -169,6 +170,7 @@ static bool d_hidden_last_expert(const void *p) { return is(OF_HIDDEN, p, D_HIDD
 static bool d_hidden_one_row(const void *p) { return is(OF_HIDDEN, p, D_HIDDEN_ONE_ROW); }
 static bool relu_forgotten(const void *p) { return is(OF_HIDDEN, p, RELU_FORGOTTEN); }
 static bool relu_of_gradient(const void *p) { return is(OF_HIDDEN, p, RELU_OF_GRADIENT); }
+static bool relu_of_token_0(const void *p) { return is(OF_HIDDEN, p, RELU_OF_TOKEN_0); }
 static bool relu_times_hidden(const void *p) { return is(OF_HIDDEN, p, RELU_TIMES_HIDDEN); }
 static bool relu_for_w_alone(const void *p) { return is(OF_X, p, RELU_FOR_W_ALONE); }
 static bool x_set(const void *p) { return is(OF_X, p, X_SET); }
@@ -210,6 +212,7 @@ static const Idea ideas[] = {
     {"One row of d_hidden serves all tokens, and the last token's is what is left in it: token t has the row d_hidden[t*R + r].", d_hidden_one_row},
     {"You forgot relu on the way back: where hidden is 0, the unit was silent, and no gradient passes (the test is > 0, not >= 0).", relu_forgotten},
     {"relu's backward looks at what relu looked at: it stops where hidden is 0, not where the gradient is below 0.", relu_of_gradient},
+    {"You looked at the same row of hidden for every token: which units were silent is each token's own, hidden[t*R + r].", relu_of_token_0},
     {"You multiplied the gradient with hidden. relu's slope is 1 where hidden is above 0, and 0 elsewhere: it passes or stops.", relu_times_hidden},
     {"w->hidden got what relu lets through, d_x what comes before it: the token is behind relu too, so both need the same d_hidden.",
      relu_for_w_alone},
@@ -233,7 +236,7 @@ static void one_router(bool deep, bool wants_x) {
     check_fill(x, T * D, 1, 1);
     check_fill(d_logits, T * E, 2, 1);
     check_fill(w, E * width, 3, 1);
-    check_fill(first, R * D, 4, 1);
+    check_fill(first, R * D, 44, 1);
     for (size_t t = 0; t < T; t++) {
         for (size_t r = 0; r < R; r++) {
             double sum = 0;
