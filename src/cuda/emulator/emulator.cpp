@@ -46,10 +46,11 @@ struct Fiber {
     unsigned char *stack;
     State state;
     uint3 index;
-    /* The warp operation that it stands in: who takes part, what it leaves, from whom it takes; what it took, and who left something but 0. */
-    unsigned mask, from, votes;
-    uint64_t left, took;
-    const Fragments *fragments; /* where the operation is such a product; otherwise null */
+    /* The warp operation that it stands in: who takes part, what it leaves, from whom it takes; what it took, who left something but 0, who left the
+     * same as it, and the largest that anybody left. */
+    unsigned mask, from, votes, equals;
+    uint64_t left, took, largest;
+    const Fragments *fragments; /* where the operation is a product of matrices; otherwise null */
 };
 Fiber fibers[MAX_THREADS];
 Place scheduler;
@@ -120,7 +121,7 @@ float from_bf16(uint32_t half) {
 /* mma.sync.m16n8k16 on bf16, once all lanes have come. Where a lane's registers belong: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point
  * type". a: row g, or g + 8 for elements 2, 3, 6, 7; column 2t + (i & 1), and 8 more from element 4 on. b: row 2t + (i & 1), and 8 more from element 2
  * on; column g. Sums: row g, or g + 8 from element 2 on; column 2t + (i & 1). g = lane / 4, t = lane % 4. Added here in the order of k. */
-void multiply_fragments(const Fiber *warp) {
+void multiply_fragments(Fiber *warp) {
     float a[16][16], b[16][8];
     for (unsigned lane = 0; lane < 32; lane++) {
         const Fragments *f = warp[lane].fragments;
@@ -135,6 +136,7 @@ void multiply_fragments(const Fiber *warp) {
             float sum = warp[lane].fragments->sum[i];
             for (unsigned k = 0; k < 16; k++) sum += a[row][k] * b[k][column];
             warp[lane].fragments->sum[i] = sum;
+            warp[lane].state = READY;
         }
 }
 
@@ -143,17 +145,21 @@ void warp_release(unsigned me) {
     Fiber *warp = &fibers[me / 32 * 32];
     const unsigned mask = fibers[me].mask;
     unsigned votes = 0, there = 0;
-    if (fibers[me].fragments != nullptr) multiply_fragments(warp);
+    uint64_t largest = 0;
+    if (fibers[me].fragments != nullptr) return multiply_fragments(warp);
     for (unsigned lane = 0; lane < 32; lane++) {
         if (!(mask >> lane & 1) || me / 32 * 32 + lane >= threads || warp[lane].state != AT_WARP) continue;
         there |= 1u << lane;
         if (warp[lane].left != 0) votes |= 1u << lane;
+        if (warp[lane].left > largest) largest = warp[lane].left;
     }
     for (unsigned lane = 0; lane < 32; lane++) {
         if (!(there >> lane & 1)) continue;
         const unsigned from = warp[lane].from % 32;
         warp[lane].took = there >> from & 1 ? warp[from].left : warp[lane].left;
-        warp[lane].votes = votes;
+        warp[lane].votes = votes, warp[lane].largest = largest, warp[lane].equals = 0;
+        for (unsigned other = 0; other < 32; other++)
+            if (there >> other & 1 && warp[other].left == warp[lane].left) warp[lane].equals |= 1u << other;
         warp[lane].state = READY;
     }
 }
@@ -286,6 +292,8 @@ static const Fiber *meet(unsigned mask, uint64_t value, unsigned from, const Fra
 }
 uint64_t emulator_exchange(unsigned mask, uint64_t value, unsigned from) { return meet(mask, value, from)->took; }
 unsigned emulator_vote(unsigned mask, bool yes) { return meet(mask, yes, 0)->votes; }
+unsigned emulator_match(unsigned mask, uint64_t value) { return meet(mask, value, 0)->equals; }
+uint64_t emulator_largest(unsigned mask, uint64_t value) { return meet(mask, value, 0)->largest; }
 void emulator_mma_bf16(float *sum, const uint32_t *a, const uint32_t *b) {
     const Fragments mine = {sum, a, b};
     meet(0xffffffffu, 0, 0, &mine);
