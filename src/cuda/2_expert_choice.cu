@@ -41,7 +41,6 @@ static __device__ Rank last_taken(const float *column, size_t tokens, size_t exp
         found = found << DIGIT_BITS | chosen_digit;
         wanted -= chosen_above;
         if (chosen_count == wanted) return found << shift; /* all that begin like this are taken; in the last digit it is one */
-        __syncthreads(); /* before counts are cleared */
     }
 }
 
