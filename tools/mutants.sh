@@ -31,7 +31,7 @@ try() (
     *) into=build with= ;;
     esac
     make -s BUILD=$into WERROR= $with "$into/obj/$1" >$log 2>&1 || exit 2
-    timeout 120 "$into/obj/$1" >$log 2>&1 && exit 0 || exit 1
+    timeout 300 "$into/obj/$1" >$log 2>&1 && exit 0 || exit 1
 )
 
 clean_ok=' '
