@@ -14,7 +14,7 @@
 
 constexpr unsigned DIGITS = 256, DIGIT_BITS = 8; /* a thread a digit */
 
-/* Of `wanted` ranks, how many lie above digit `digit`: all counts behind it. */
+/* How many ranks have a larger digit: all counts behind it. */
 static __device__ __forceinline__ unsigned above(const unsigned *count, unsigned digit) {
     unsigned sum = 0;
     for (unsigned d = digit + 1; d < DIGITS; d++) sum += count[d];
