@@ -50,6 +50,8 @@ void emulator_block_barrier(void);
 /* All lanes of `mask` meet; each leaves `value` and takes that of lane `from` (its own where that one is not there). */
 uint64_t emulator_exchange(unsigned mask, uint64_t value, unsigned from);
 unsigned emulator_vote(unsigned mask, bool yes); /* the lanes that said yes */
+unsigned emulator_match(unsigned mask, uint64_t value); /* the lanes that came with the same value */
+uint64_t emulator_largest(unsigned mask, uint64_t value);
 
 static inline void __syncthreads(void) { emulator_block_barrier(); }
 static inline void __syncwarp(unsigned mask = 0xffffffffu) { (void)emulator_vote(mask, false); }
@@ -82,6 +84,13 @@ template <typename T> static inline T __shfl_up_sync(unsigned mask, T value, uns
 static inline unsigned __ballot_sync(unsigned mask, int predicate) { return emulator_vote(mask, predicate != 0); }
 static inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 static inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) == mask; }
+template <typename T> static inline unsigned __match_any_sync(unsigned mask, T value) {
+    static_assert(sizeof(T) <= 8, "one register or two");
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    return emulator_match(mask, bits);
+}
+static inline unsigned __reduce_max_sync(unsigned mask, unsigned value) { return (unsigned)emulator_largest(mask, value); } /* from 8.0 on */
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz((unsigned)x); }

@@ -42,9 +42,10 @@ struct Fiber {
     unsigned char *stack;
     State state;
     uint3 index;
-    /* The warp operation that it stands in: who takes part, what it leaves, from whom it takes; what it took, and who left something but 0. */
-    unsigned mask, from, votes;
-    uint64_t left, took;
+    /* The warp operation that it stands in: who takes part, what it leaves, from whom it takes; what it took, who left something but 0, who left the
+     * same as it, and the largest that anybody left. */
+    unsigned mask, from, votes, equals;
+    uint64_t left, took, largest;
 };
 Fiber fibers[MAX_THREADS];
 Place scheduler;
@@ -109,16 +110,20 @@ void warp_release(unsigned me) {
     Fiber *warp = &fibers[me / 32 * 32];
     const unsigned mask = fibers[me].mask;
     unsigned votes = 0, there = 0;
+    uint64_t largest = 0;
     for (unsigned lane = 0; lane < 32; lane++) {
         if (!(mask >> lane & 1) || me / 32 * 32 + lane >= threads || warp[lane].state != AT_WARP) continue;
         there |= 1u << lane;
         if (warp[lane].left != 0) votes |= 1u << lane;
+        if (warp[lane].left > largest) largest = warp[lane].left;
     }
     for (unsigned lane = 0; lane < 32; lane++) {
         if (!(there >> lane & 1)) continue;
         const unsigned from = warp[lane].from % 32;
         warp[lane].took = there >> from & 1 ? warp[from].left : warp[lane].left;
-        warp[lane].votes = votes;
+        warp[lane].votes = votes, warp[lane].largest = largest, warp[lane].equals = 0;
+        for (unsigned other = 0; other < 32; other++)
+            if (there >> other & 1 && warp[other].left == warp[lane].left) warp[lane].equals |= 1u << other;
         warp[lane].state = READY;
     }
 }
@@ -251,6 +256,8 @@ static const Fiber *meet(unsigned mask, uint64_t value, unsigned from) {
 }
 uint64_t emulator_exchange(unsigned mask, uint64_t value, unsigned from) { return meet(mask, value, from)->took; }
 unsigned emulator_vote(unsigned mask, bool yes) { return meet(mask, yes, 0)->votes; }
+unsigned emulator_match(unsigned mask, uint64_t value) { return meet(mask, value, 0)->equals; }
+uint64_t emulator_largest(unsigned mask, uint64_t value) { return meet(mask, value, 0)->largest; }
 
 /* Runs now, or when the graph that is being captured does. */
 static cudaError_t enqueue(cudaStream_t stream, std::function<void()> step) {

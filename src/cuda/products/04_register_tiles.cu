@@ -11,18 +11,10 @@
 #include "cuda/products/products.h"
 #include "cuda/products/tile.h"
 
-template <typename W> static __global__ __launch_bounds__(TILE_THREADS) void register_tiles_kernel(Product<W> p) {
-    register_tile(p, (size_t)blockIdx.x * TILE, (size_t)blockIdx.y * TILE);
-}
-
-static dim3 tile_grid(size_t m, size_t n) { return dim3((unsigned)ceil_div(m, TILE), (unsigned)ceil_div(n, TILE)); }
-
 void register_tiles_nt(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode) {
-    launch(cuda, "product, register tiles", register_tiles_kernel<float>, tile_grid(m, n), dim3(TILE_THREADS), 0,
-           product<float>(c, a, w, m, n, k, mode));
+    launch_tiles<RegisterTile<float>>(cuda, "product, register tiles", c, a, w, m, n, k, mode);
 }
 
 void register_tiles_bf16_nt(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode) {
-    launch(cuda, "product, register tiles, bf16", register_tiles_kernel<Bf16>, tile_grid(m, n), dim3(TILE_THREADS), 0,
-           product<Bf16>(c, a, w, m, n, k, mode));
+    launch_tiles<RegisterTile<Bf16>>(cuda, "product, register tiles, bf16", c, a, w, m, n, k, mode);
 }

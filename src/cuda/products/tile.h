@@ -3,7 +3,7 @@
  *   enters   a Product (a whole one, or one expert's share of a grouped one), and the corner of c at which this block's tile begins
  *   leaves   that tile of c
  *   next     04_register_tiles.cu; 4_experts.cu calls it with one expert's rows
- *   not      launches: which block works where is its caller's business
+ *   not      where a block works: its caller says so
  */
 #ifndef MOE_CUDA_PRODUCTS_TILE_H
 #define MOE_CUDA_PRODUCTS_TILE_H
@@ -91,7 +91,7 @@ static __device__ __forceinline__ void put_four_by_four(const Product<W> &p, siz
     }
 }
 
-/* All of a block's TILE_THREADS threads call it. Rows from `row`, columns from `column`. */
+/* All of a block's threads call it. Rows from `row`, columns from `column`. */
 template <typename W> static __device__ __forceinline__ void register_tile(const Product<W> &p, size_t row, size_t column) {
     __shared__ __align__(16) TileStep a_step, w_step;
     const bool a_by_four = rows_by_four(p.a, p.k), w_by_four = rows_by_four(p.w, p.k);
@@ -112,6 +112,23 @@ template <typename W> static __device__ __forceinline__ void register_tile(const
         __syncthreads(); /* nobody reads it any more */
     }
     put_four_by_four(p, row + r, column + j, sum);
+}
+
+/* A tile as a type, for kernels that take any: the size of one, who makes it, and how. */
+template <typename W> struct RegisterTile {
+    typedef W Weight;
+    static constexpr unsigned ROWS = TILE, COLUMNS = TILE, THREADS = TILE_THREADS;
+    static __device__ __forceinline__ void run(const Product<W> &p, size_t row, size_t column) { register_tile(p, row, column); }
+};
+
+/* One block a tile of c. */
+template <typename Tile> static __global__ __launch_bounds__(Tile::THREADS) void tiles_kernel(Product<typename Tile::Weight> p) {
+    Tile::run(p, (size_t)blockIdx.x * Tile::ROWS, (size_t)blockIdx.y * Tile::COLUMNS);
+}
+template <typename Tile>
+static void launch_tiles(Cuda *cuda, const char *doing, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode) {
+    const dim3 grid((unsigned)ceil_div(m, Tile::ROWS), (unsigned)ceil_div(n, Tile::COLUMNS));
+    launch(cuda, doing, tiles_kernel<Tile>, grid, dim3(Tile::THREADS), 0, product<typename Tile::Weight>(c, a, w, m, n, k, mode));
 }
 
 #endif
