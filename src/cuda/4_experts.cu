@@ -10,7 +10,7 @@
  * no work ends. An expert without rows gets no tile, so its weights are never read.
  */
 #include "cuda/activate.h"
-#include "cuda/products/tile.h"
+#include "cuda/products/tensor_tile.h"
 
 /* Some rows of one expert: those of its tile number `tile`. */
 struct Share {
@@ -60,8 +60,10 @@ static void experts_product(Cuda *cuda, float *c, const float *a, CudaMatrix w, 
     if (slots == 0) return;
     if (w.type == CUDA_F32)
         launch_grouped<RegisterTile<float>>(cuda, c, a, w, slots, n, k, plan->offsets, experts->experts);
-    else
+    else if (cuda->capability < 80)
         launch_grouped<RegisterTile<Bf16>>(cuda, c, a, w, slots, n, k, plan->offsets, experts->experts);
+    else
+        launch_grouped<TensorTile>(cuda, c, a, w, slots, n, k, plan->offsets, experts->experts);
 }
 
 void cuda_experts_forward(Cuda *cuda, float *ys, float *hidden_gate, float *hidden_up, float *hidden, const float *xs, const CudaExperts *w,

@@ -293,6 +293,31 @@ static void test_every_division(void **state) {
         }
 }
 
+/* What a GPU before 8.0 does with bf16. Only the emulator can be one at will. */
+static void test_without_tensor_cores(void **state) {
+    (void)state;
+#ifdef MOE_CUDA_EMULATED
+    const Shape shape = {ACT_SWIGLU, CUDA_BF16, 70, 2, 4, 20, 66, AT_RANDOM};
+    const char *why_not = NULL;
+    Rng rng;
+    rng_seed(&rng, 54);
+    rig_close(&rig);
+    setenv("MOE_EMULATED_CAPABILITY", "75", 1);
+    rig_open(&rig);
+    for (size_t i = 0; i < cuda_variant_count; i++)
+        assert_true(cuda_variant_runs(rig.cuda, &cuda_variants[i], &why_not) == (cuda_variants[i].needs <= 75) &&
+                    (why_not == NULL) == (cuda_variants[i].needs <= 75));
+    assert_true(cuda_variant_active(rig.cuda, CUDA_BF16)->needs <= 75);
+    check_dense(&rng, &shape), check_experts(&rng, &shape);
+    rig_close(&rig);
+    unsetenv("MOE_EMULATED_CAPABILITY");
+    rig_open(&rig);
+#else
+    print_message("SKIP without tensor cores: this GPU is what it is; make test-cuda-emulated runs this\n");
+    skip();
+#endif
+}
+
 static int open_rig(void **state) {
     (void)state;
     rig_open(&rig);
@@ -305,6 +330,7 @@ static int close_rig(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_dense), cmocka_unit_test(test_every_activation), cmocka_unit_test(test_every_division)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_dense), cmocka_unit_test(test_every_activation), cmocka_unit_test(test_every_division),
+                                       cmocka_unit_test(test_without_tensor_cores)};
     return cmocka_run_group_tests(tests, open_rig, close_rig);
 }

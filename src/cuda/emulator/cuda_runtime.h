@@ -39,6 +39,7 @@ struct alignas(16) uint4 { unsigned x, y, z, w; };
 struct alignas(8) uint2 { unsigned x, y; };
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 static inline float2 make_float2(float x, float y) { return {x, y}; }
+static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 /* ---- inside a kernel ---- */
@@ -52,6 +53,8 @@ uint64_t emulator_exchange(unsigned mask, uint64_t value, unsigned from);
 unsigned emulator_vote(unsigned mask, bool yes); /* the lanes that said yes */
 unsigned emulator_match(unsigned mask, uint64_t value); /* the lanes that came with the same value */
 uint64_t emulator_largest(unsigned mask, uint64_t value);
+/* mma.sync.m16n8k16 on bf16: all 32 lanes meet; each leaves its registers of a (4) and of b (2), and takes its four of the new sum (tensor.h). */
+void emulator_mma_bf16(float *sum, const uint32_t *a, const uint32_t *b);
 
 static inline void __syncthreads(void) { emulator_block_barrier(); }
 static inline void __syncwarp(unsigned mask = 0xffffffffu) { (void)emulator_vote(mask, false); }

@@ -35,6 +35,10 @@ enum { MAX_THREADS = 1024, STACK_BYTES = 128 * 1024, GUARD_BYTES = 256, GUARD_VA
 /* ---- threads ---- */
 enum State { READY, AT_BLOCK_BARRIER, AT_WARP, DONE };
 typedef void *Place[5]; /* where to go on: the compiler's own setjmp, which asks the system nothing, where swapcontext asks twice at every turn */
+struct Fragments { /* one lane's registers of a product of small matrices */
+    float *sum;
+    const uint32_t *a, *b;
+};
 struct Fiber {
     ucontext_t context; /* how it is entered for the first time */
     Place place;
@@ -46,6 +50,7 @@ struct Fiber {
      * same as it, and the largest that anybody left. */
     unsigned mask, from, votes, equals;
     uint64_t left, took, largest;
+    const Fragments *fragments; /* where the operation is a product of matrices; otherwise null */
 };
 Fiber fibers[MAX_THREADS];
 Place scheduler;
@@ -101,8 +106,38 @@ bool warp_complete(unsigned me) {
         if (f->state == DONE) continue;
         if (f->state != AT_WARP) return false;
         if (f->mask != mask) fail("lanes of one warp meet in an operation with different masks");
+        if ((f->fragments == nullptr) != (fibers[me].fragments == nullptr)) fail("lanes of one warp meet in different operations");
     }
     return true;
+}
+
+float from_bf16(uint32_t half) {
+    const uint32_t bits = half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* mma.sync.m16n8k16 on bf16, once all lanes have come. Where a lane's registers belong: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point
+ * type". a: row g, or g + 8 for elements 2, 3, 6, 7; column 2t + (i & 1), and 8 more from element 4 on. b: row 2t + (i & 1), and 8 more from element 2
+ * on; column g. Sums: row g, or g + 8 from element 2 on; column 2t + (i & 1). g = lane / 4, t = lane % 4. Added here in the order of k. */
+void multiply_fragments(Fiber *warp) {
+    float a[16][16], b[16][8];
+    for (unsigned lane = 0; lane < 32; lane++) {
+        const Fragments *f = warp[lane].fragments;
+        if (warp[lane].state != AT_WARP || f == nullptr) fail("a product of a warp's matrices needs all its lanes");
+        const unsigned g = lane / 4, t = lane % 4;
+        for (unsigned i = 0; i < 8; i++) a[g + i / 2 % 2 * 8][2 * t + i % 2 + i / 4 * 8] = from_bf16(f->a[i / 2] >> i % 2 * 16 & 0xffff);
+        for (unsigned i = 0; i < 4; i++) b[2 * t + i % 2 + i / 2 * 8][g] = from_bf16(f->b[i / 2] >> i % 2 * 16 & 0xffff);
+    }
+    for (unsigned lane = 0; lane < 32; lane++)
+        for (unsigned i = 0; i < 4; i++) {
+            const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+            float sum = warp[lane].fragments->sum[i];
+            for (unsigned k = 0; k < 16; k++) sum += a[row][k] * b[k][column];
+            warp[lane].fragments->sum[i] = sum;
+            warp[lane].state = READY;
+        }
 }
 
 /* Everybody takes what was left for him, before anybody goes on. */
@@ -111,6 +146,7 @@ void warp_release(unsigned me) {
     const unsigned mask = fibers[me].mask;
     unsigned votes = 0, there = 0;
     uint64_t largest = 0;
+    if (fibers[me].fragments != nullptr) return multiply_fragments(warp);
     for (unsigned lane = 0; lane < 32; lane++) {
         if (!(mask >> lane & 1) || me / 32 * 32 + lane >= threads || warp[lane].state != AT_WARP) continue;
         there |= 1u << lane;
@@ -245,10 +281,10 @@ void emulator_block_barrier(void) {
     give_back();
 }
 
-static const Fiber *meet(unsigned mask, uint64_t value, unsigned from) {
+static const Fiber *meet(unsigned mask, uint64_t value, unsigned from, const Fragments *fragments = nullptr) {
     Fiber *f = &fibers[current];
     if (!(mask >> current % 32 & 1)) fail("a lane takes part in a warp operation whose mask leaves it out");
-    f->left = value, f->mask = mask, f->from = from;
+    f->left = value, f->mask = mask, f->from = from, f->fragments = fragments;
     f->state = AT_WARP;
     if (warp_complete(current)) warp_release(current);
     else give_back();
@@ -258,6 +294,10 @@ uint64_t emulator_exchange(unsigned mask, uint64_t value, unsigned from) { retur
 unsigned emulator_vote(unsigned mask, bool yes) { return meet(mask, yes, 0)->votes; }
 unsigned emulator_match(unsigned mask, uint64_t value) { return meet(mask, value, 0)->equals; }
 uint64_t emulator_largest(unsigned mask, uint64_t value) { return meet(mask, value, 0)->largest; }
+void emulator_mma_bf16(float *sum, const uint32_t *a, const uint32_t *b) {
+    const Fragments mine = {sum, a, b};
+    meet(0xffffffffu, 0, 0, &mine);
+}
 
 /* Runs now, or when the graph that is being captured does. */
 static cudaError_t enqueue(cudaStream_t stream, std::function<void()> step) {
@@ -283,7 +323,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) {
     heap_open();
     snprintf(p->name, sizeof p->name, "%s", "emulated on the processor");
     p->totalGlobalMem = heap_bytes, p->sharedMemPerBlockOptin = SHARED_MAX;
-    p->major = 8, p->minor = 0, p->multiProcessorCount = 2, p->l2CacheSize = 1 << 20;
+    const char *wanted = getenv("MOE_EMULATED_CAPABILITY"); /* an older GPU takes other ways: 75 */
+    const int capability = wanted != nullptr ? atoi(wanted) : 80;
+    p->major = capability / 10, p->minor = capability % 10, p->multiProcessorCount = 2, p->l2CacheSize = 1 << 20;
     return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int *version) { return *version = 13000, cudaSuccess; }

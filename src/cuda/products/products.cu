@@ -9,11 +9,16 @@
 #include "cuda/products/tile.h"
 
 /* In the order of the ladder: for either type the last row that runs is the one in use. */
+/* clang-format off */
 const CudaVariant cuda_variants[] = {
-    {"01", "one thread an output", CUDA_F32, 75, one_thread_nt},     {"02", "coalesced", CUDA_F32, 75, coalesced_nt},
-    {"03", "shared tiles", CUDA_F32, 75, shared_tiles_nt},           {"04", "register tiles", CUDA_F32, 75, register_tiles_nt},
-    {"04", "register tiles", CUDA_BF16, 75, register_tiles_bf16_nt},
+    {"01", "one thread an output", CUDA_F32,  75, one_thread_nt},
+    {"02", "coalesced",            CUDA_F32,  75, coalesced_nt},
+    {"03", "shared tiles",         CUDA_F32,  75, shared_tiles_nt},
+    {"04", "register tiles",       CUDA_F32,  75, register_tiles_nt},
+    {"04", "register tiles",       CUDA_BF16, 75, register_tiles_bf16_nt},
+    {"05", "tensor cores",         CUDA_BF16, 80, tensor_cores_nt},
 };
+/* clang-format on */
 const size_t cuda_variant_count = sizeof cuda_variants / sizeof cuda_variants[0];
 
 bool cuda_variant_runs(const Cuda *cuda, const CudaVariant *v, const char **why_not) {

@@ -9,5 +9,6 @@ CudaMatmulFn coalesced_nt;           /* 02 */
 CudaMatmulFn shared_tiles_nt;        /* 03 */
 CudaMatmulFn register_tiles_nt;      /* 04 */
 CudaMatmulFn register_tiles_bf16_nt; /* 04, weights in bf16 */
+CudaMatmulFn tensor_cores_nt;        /* 05 */
 
 #endif
