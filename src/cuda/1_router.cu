@@ -19,3 +19,26 @@ void cuda_softmax_forward(Cuda *cuda, float *probs, const float *logits, size_t 
     const unsigned ROWS = 4; /* of a block */
     launch(cuda, "softmax", softmax_kernel, grid_along_x(ceil_div(rows, ROWS)), dim3(ROWS * WARP), 0, probs, logits, rows, columns);
 }
+
+/* As on the CPU: NaN, which is not below 0, stays. */
+static __global__ void relu_kernel(float *x, size_t count) {
+    const size_t step = (size_t)gridDim.x * blockDim.x;
+    for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) x[i] = x[i] < 0 ? 0 : x[i];
+}
+
+void cuda_router_forward(Cuda *cuda, float *logits, float *hidden, const float *x, const CudaRouter *w, size_t tokens) {
+    const size_t D = w->model_dim, E = w->experts, R = w->hidden_dim;
+    const unsigned THREADS = 256;
+    const CudaMatrix out = {w->w, CUDA_F32}, in = {w->hidden, CUDA_F32};
+    if (w->w == NULL) { /* a rule that asks no router: all experts are alike */
+        cuda_clear(cuda, logits, tokens * E * sizeof *logits);
+        return;
+    }
+    if (R == 0) {
+        cuda_matmul_nt(cuda, logits, x, out, tokens, E, D, MATMUL_SET);
+        return;
+    }
+    cuda_matmul_nt(cuda, hidden, x, in, tokens, R, D, MATMUL_SET);
+    launch(cuda, "relu", relu_kernel, grid_along_x(ceil_div(tokens * R, THREADS)), dim3(THREADS), 0, hidden, tokens * R);
+    cuda_matmul_nt(cuda, logits, hidden, out, tokens, E, R, MATMUL_SET);
+}
