@@ -1,6 +1,6 @@
 #!/bin/sh
 # Plants each fault of tests/mutants/*.patch into a scratch copy and runs the test that its first line names:
-#   # caught by: test_router        (or the name of a script of tests/, without .sh)
+#   # caught by: test_router        (or the name of a script of tests/, without .sh; cuda/double_combine: on the emulator)
 # A fault is caught when that test fails. The last line is `N caught, N missed`.
 #   tools/mutants.sh BUILD [PATCH...]
 set -u
@@ -26,6 +26,12 @@ try() (
         make -s BUILD=build WERROR= programs $([ "$1" = lessons ] && echo lesson-programs) >$log 2>&1 || exit 2
         MOE=build/moe BUILD=build timeout 300 sh "tests/$1.sh" >$log 2>&1 && ! grep -q '^not ok ' $log && exit 0 || exit 1
     fi
+    case $1 in
+    cuda/*) # a GPU's kernels, on the emulator
+        make -s CUDA=emulated BUILD=build/emulated WERROR= "build/emulated/obj/$1" >$log 2>&1 || exit 2
+        timeout 300 "build/emulated/obj/$1" >$log 2>&1 && exit 0 || exit 1
+        ;;
+    esac
     make -s BUILD=build WERROR= "build/obj/$1" >$log 2>&1 || exit 2
     timeout 120 "build/obj/$1" >$log 2>&1 && exit 0 || exit 1
 )
