@@ -99,6 +99,7 @@ archive = $(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(OBJ)/double/%.o: %.c $(OBJ)/flags
 	$(compile) -DMOE_DOUBLE -c -o $@ $<
 $(OBJ)/src/cost/json.o $(OBJ)/double/src/cost/json.o: private ALL_CFLAGS += $(CJSON_FLAGS)
+$(OBJ)/src/cli/bench_cuda.o $(OBJ)/src/cli/bench_cuda_layer.o: private ALL_CFLAGS += $(if $(CUDA),-DMOE_CUDA)
 $(OBJ)/viz/%.o $(OBJ)/tests/viz/%.o: private ALL_CFLAGS += $(VIZ_CFLAGS)
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	$(compile) -c -o $@ $<

@@ -24,6 +24,7 @@
 typedef struct Cuda Cuda;
 Status cuda_open(Cuda **cuda, Fault *f); /* the first device; a Fault says what is missing: the driver, its age, the GPU, this build's kernels for it */
 void cuda_close(Cuda *cuda);             /* NULL is fine */
+bool cuda_is_emulated(const Cuda *cuda);  /* kernels run on the processor: right or wrong, but never fast */
 const char *cuda_name(const Cuda *cuda); /* "NVIDIA H100 80GB HBM3 (9.0), driver 13.0, toolkit 13.0" */
 Status cuda_sync(Cuda *cuda, Fault *f);  /* waits; the first thing that went wrong since it was opened */
 
