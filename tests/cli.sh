@@ -48,7 +48,7 @@ done
 for command in route generate logits; do
     check "moe $command --device far" 2 '' '--device: expected one of cpu, cuda, auto; found "far"' -- "$command" --text a --device far
     check "moe $command: bf16 is the GPU's" 2 '' '--precision: bf16' -- "$command" --text a --precision bf16
-    check "moe $command --device auto" 0 '' '' -- "$command" --text a --device auto $([ "$command" = generate ] && echo -n 1)
+    check "moe $command --device auto" 0 '' '' -- "$command" --text a --device auto $([ "$command" = generate ] && echo --length 1)
 done
 "$moe" generate --text a -n 1 --device cuda >"$work/out" 2>"$work/err"
 found=$?
