@@ -14,7 +14,7 @@
 
 constexpr unsigned DIGITS = 256, DIGIT_BITS = 8; /* a thread a digit */
 
-/* Of `wanted` ranks, how many lie above digit `digit`: all counts behind it. */
+/* How many ranks have a larger digit: all counts behind it. */
 static __device__ __forceinline__ unsigned above(const unsigned *count, unsigned digit) {
     unsigned sum = 0;
     for (unsigned d = digit + 1; d < DIGITS; d++) sum += count[d];
@@ -41,7 +41,6 @@ static __device__ Rank last_taken(const float *column, size_t tokens, size_t exp
         found = found << DIGIT_BITS | chosen_digit;
         wanted -= chosen_above;
         if (chosen_count == wanted) return found << shift; /* all that begin like this are taken; in the last digit it is one */
-        __syncthreads(); /* before counts are cleared */
     }
 }
 

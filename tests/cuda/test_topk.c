@@ -1,7 +1,7 @@
 /* test_topk.c: stage 2 on the GPU: from equal logits and probs, every rule chooses what the CPU chooses, in its order, with its weights to the bit.
  *
- * Two things may differ. The mix of soft routing is summed in another order: its bound is derived below. And sigmoid-bias has the bits of glibc's expf:
- * beside another C library's, scores are held against what they may be off, and the rest is left to equal libraries. */
+ * One thing may differ: the mix of soft routing is summed in another order; its bound is derived below. And sigmoid-bias has the bits of glibc's expf, so
+ * these tests want that library (or musl's, which has the same) beside the reference. */
 #include "tests/cuda/routing_rig.h"
 
 typedef struct {
