@@ -182,7 +182,8 @@ template <typename Kernel> static inline cudaError_t cudaFuncSetAttribute(Kernel
     return bytes <= 227 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-/* How the next launches resume a block's threads: 0 rising, 1 falling, any other number: shuffled by it, anew at each barrier. */
+/* How the next launches resume a block's threads: 0 rising, 1 falling, any other number: shuffled by it, anew at each barrier,
+ * and each warp as far ahead of the others as it can get. */
 extern "C" void emulator_order(unsigned order);
 
 #endif

@@ -187,6 +187,23 @@ void shuffle_turns(unsigned *turns) {
     }
 }
 
+bool take_turn(unsigned i) {
+    if (fibers[i].state != READY) return false;
+    current = i;
+    threadIdx = fibers[i].index;
+    resume(&fibers[i]);
+    return true;
+}
+
+/* One warp as long as any of its lanes can go on: ahead of the others by all that stands between two barriers, as a warp may be. */
+void run_ahead(const unsigned *turns, unsigned warp) {
+    for (bool again = true; again;) {
+        again = false;
+        for (unsigned i = 0; i < threads; i++)
+            if (turns[i] / 32 == warp && take_turn(turns[i])) again = true;
+    }
+}
+
 void run_block() {
     static unsigned turns[MAX_THREADS];
     for (unsigned i = 0; i < threads; i++) fiber_prepare(i);
@@ -194,14 +211,11 @@ void run_block() {
         bool ran = false, all_done = true;
         shuffle_turns(turns);
         for (unsigned i = 0; i < threads; i++) {
-            Fiber *f = &fibers[turns[i]];
-            if (f->state == READY) {
-                current = turns[i];
-                threadIdx = f->index;
-                resume(f);
+            if (take_turn(turns[i])) {
+                if (order_kind >= 2) run_ahead(turns, turns[i] / 32);
                 ran = true;
             }
-            all_done = all_done && f->state == DONE;
+            all_done = all_done && fibers[turns[i]].state == DONE;
         }
         if (all_done) return;
         if (block_barrier_opens()) continue;
