@@ -44,6 +44,20 @@ for command in route generate; do
     check "moe $command: a model that is not there" 1 '' "$work/none.gguf" -- "$command" --text a --model "$work/none.gguf"
 done
 
+# Where a model runs. Whether there is a GPU is asked by tests/cuda; here, that a wrong word and a program without kernels say so in one line.
+for command in route generate logits; do
+    check "moe $command --device far" 2 '' '--device: expected one of cpu, cuda, auto; found "far"' -- "$command" --text a --device far
+    check "moe $command: bf16 is the GPU's" 2 '' '--precision: bf16' -- "$command" --text a --precision bf16
+    check "moe $command --device auto" 0 '' '' -- "$command" --text a --device auto $([ "$command" = generate ] && echo --length 1)
+done
+"$moe" generate --text a -n 1 --device cuda >"$work/out" 2>"$work/err"
+found=$?
+if [ $found -eq 0 ]; then echo 'SKIP a program without a GPU: there is one'
+else
+    same 'no GPU: one line, and what to do' "$found $(wc -l <"$work/err" | tr -d ' ') $(grep -c 'run with --device cpu$' "$work/err")" '1 1 1'
+    silent 'no GPU: nothing on standard output' out
+fi
+
 # Completions and the man page are made from the tables; every command and flag is in all four.
 mkdir "$work/made"
 viz=$(ls "${BUILD:-build}/moe-viz" 2>/dev/null)

@@ -24,6 +24,7 @@
 typedef struct Cuda Cuda;
 Status cuda_open(Cuda **cuda, Fault *f); /* the first device; a Fault says what is missing: the driver, its age, the GPU, this build's kernels for it */
 void cuda_close(Cuda *cuda);             /* NULL is fine */
+bool cuda_is_emulated(const Cuda *cuda);  /* kernels run on the processor: right or wrong, but never fast */
 const char *cuda_name(const Cuda *cuda); /* "NVIDIA H100 80GB HBM3 (9.0), driver 13.0, toolkit 13.0" */
 Status cuda_sync(Cuda *cuda, Fault *f);  /* waits; the first thing that went wrong since it was opened */
 
@@ -172,9 +173,9 @@ void cuda_add(Cuda *cuda, float *y, const float *a, const float *b, size_t count
 void cuda_rope_forward(Cuda *cuda, float *x, size_t positions, size_t heads, size_t head_dim, const int32_t *past, double theta);
 /* cache (context,width): rows (N,width) go to row *past and after. */
 void cuda_append_rows(Cuda *cuda, float *cache, const float *rows, size_t positions, size_t width, size_t context, const int32_t *past);
-/* out, q (N,H·h); k, v (context,G·h). Row n sees positions 0 .. *past + n. `seen_most`: at least *past + N, at most context. */
+/* out, q (N,H·h); k, v (context,G·h). Row n sees positions 0 .. *past + n, of which the cache holds `context`. */
 void cuda_attention_forward(Cuda *cuda, float *out, const float *q, const float *k, const float *v, size_t positions, const int32_t *past,
-                            size_t seen_most, size_t heads, size_t kv_heads, size_t head_dim);
+                            size_t context, size_t heads, size_t kv_heads, size_t head_dim);
 
 /* clang-format on */
 
