@@ -122,7 +122,10 @@ else
     cp data/models/OLMoE-1B-7B.json "$work/config.json"
     check 'cost of a folder' 0 '6,919,161,856' '' -- cost "$work"
     sed '/num_experts"/d' "$work/config.json" >"$work/less.json"
-    check 'cost names a missing field' 1 '' 'num_local_experts (or num_experts n_routed_experts) is missing; for olmoe these are read: vocab_size, hidden_size' -- cost "$work/less.json"
+    check 'cost names a missing field' 1 '' 'num_experts (or num_local_experts n_routed_experts) is missing; for olmoe these are read: vocab_size, hidden_size' -- cost "$work/less.json"
+    sed 's/"num_experts":/"num_local_experts": 8, &/' "$work/config.json" >"$work/two.json"
+    check 'cost refuses two spellings that differ' 1 '' 'num_experts is 64 and num_local_experts is 8: expected one value' -- cost "$work/two.json"
+    same 'cost refuses in one line' "$(wc -l <"$work/err" | tr -d ' ') $(wc -c <"$work/out" | tr -d ' ')" '1 0'
     check 'cost --svg' 0 '' '' -- cost DeepSeek-V3 --svg "$work/cost.svg"
     same 'the chart is drawn' "$(head -c 4 "$work/cost.svg") $(tail -1 "$work/cost.svg") $(grep -c '671,026,419,200' "$work/cost.svg")" '<svg </svg> 1'
 fi

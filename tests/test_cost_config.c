@@ -24,6 +24,7 @@ static void every_spelling_is_read(void **state) {
         "{\"num_local_experts\":77,"
         "\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1,\"num_local_experts\":3}", /* the last of a name */
         "{\"text_config\":" MIXTRAL "},\"model_type\":\"sees\",\"vocab_size\":99}",
+        MIXTRAL ",\"num_experts\":3,\"n_routed_experts\":null}", /* twice the same, and nothing */
         "\xef\xbb\xbf " MIXTRAL "}\n\n",
     };
     CostParameters first = {0};
@@ -46,6 +47,62 @@ static void refused(const char *json, const char *const *pieces) {
 }
 #define PIECES(...) ((const char *const[]){__VA_ARGS__, NULL})
 
+/* What reads only one of two names counts another model than what reads the other. */
+static void two_spellings_that_differ_are_refused(void **state) {
+    (void)state;
+    without_json_skip();
+    static const struct {
+        const char *family, *fields, *message;
+    } rows[] = {
+        {"mixtral", "\"num_local_experts\":4,\"num_experts\":8", "num_local_experts is 4 and num_experts is 8: expected one value"},
+        {"mixtral", "\"num_experts\":8,\"num_local_experts\":4", "num_local_experts is 4 and num_experts is 8"},
+        {"qwen2_moe", "\"shared_expert_intermediate_size\":7,\"num_experts\":4,\"num_local_experts\":8",
+         "num_experts is 4 and num_local_experts is 8"},
+        {"qwen3_moe", "\"num_experts\":4,\"n_routed_experts\":8", "num_experts is 4 and n_routed_experts is 8"},
+        {"olmoe", "\"num_experts\":4,\"num_local_experts\":8", "num_experts is 4 and num_local_experts is 8"},
+        {"gpt_oss", "\"num_experts\":4,\"num_local_experts\":8", "num_local_experts is 8 and num_experts is 4"},
+        {"phimoe", "\"num_experts\":4,\"num_local_experts\":8", "num_local_experts is 8 and num_experts is 4"},
+        {"granitemoe", "\"num_experts\":4,\"n_routed_experts\":8", "num_experts is 4 and n_routed_experts is 8"},
+        {"deepseek_v2", "\"num_experts\":8,\"n_routed_experts\":4", "n_routed_experts is 4 and num_experts is 8"},
+        {"deepseek_v3", "\"n_routed_experts\":4,\"num_local_experts\":\"8\"", "n_routed_experts is 4 and num_local_experts is \"8\""},
+        {"deepseek_v3", "\"n_routed_experts\":4,\"n_shared_experts\":null,\"num_shared_experts\":1",
+         "n_shared_experts is null and num_shared_experts is 1"},
+        {"granitemoeshared", "\"num_local_experts\":4,\"shared_intermediate_size\":0,\"shared_expert_intermediate_size\":9",
+         "shared_intermediate_size is 0 and shared_expert_intermediate_size is 9"},
+        {"llama", "\"num_layers\":3", "num_hidden_layers is 2 and num_layers is 3"},
+        {"t5", "\"d_model\":16,\"num_heads\":2,\"d_kv\":4,\"d_ff\":5", "d_model is 16 and hidden_size is 8"},
+        {"mixtral", "\"num_local_experts\":4,\"rope_theta\":1e4,\"rope_parameters\":{\"rope_theta\":1e6}",
+         "rope_theta is 10000 and rope_parameters.rope_theta is 1000000"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char json[800];
+        snprintf(json, sizeof json, "{\"model_type\":\"%s\"," TINY ",\"num_experts_per_tok\":2,\"moe_intermediate_size\":6,%s}", rows[i].family,
+                 rows[i].fields);
+        refused(json, PIECES(rows[i].message));
+    }
+}
+
+/* A field that stands alone is read whatever its name: a family's own name, another's, an older one. */
+static void a_lone_spelling_is_read_in_every_family(void **state) {
+    (void)state;
+    without_json_skip();
+    static const char *const families[] = {"mixtral", "olmoe", "qwen2_moe", "qwen3_moe", "gpt_oss", "phimoe", "granitemoe", "granitemoeshared"};
+    static const char *const names[] = {"num_local_experts", "num_experts", "n_routed_experts"};
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+            char json[800];
+            snprintf(json, sizeof json,
+                     "{\"model_type\":\"%s\"," TINY
+                     ",\"num_experts_per_tok\":2,\"moe_intermediate_size\":6,\"shared_expert_intermediate_size\":7,\"%s\":3}",
+                     families[i], names[k]);
+            parse_or_fail(json);
+            assert_int_equal(model.shape.experts, 3);
+        }
+    }
+    parse_or_fail("{\"model_type\":\"t5\",\"head_dim\":4," TINY "}");
+    assert_true(model.shape.model_dim == 8 && model.shape.attention.head_dim == 4);
+}
+
 static void bad_configurations_are_named(void **state) {
     (void)state;
     without_json_skip();
@@ -60,6 +117,10 @@ static void bad_configurations_are_named(void **state) {
     refused("{\"model_type\":7}", PIECES("model_type"));
     refused("{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1}",
             PIECES("num_local_experts (or num_experts n_routed_experts) is missing", "these are read", "vocab_size", "num_experts_per_tok"));
+    refused("{\"model_type\":\"qwen3_moe\"," TINY ",\"num_experts_per_tok\":1,\"moe_intermediate_size\":3}",
+            PIECES("num_experts (or num_local_experts n_routed_experts) is missing", "num_experts, num_experts_per_tok"));
+    refused("{\"model_type\":\"t5\",\"vocab_size\":9}",
+            PIECES("d_model (or hidden_size) is missing; for t5", "d_model, num_layers, num_heads, d_kv, d_ff"));
     refused(MIXTRAL ",\"vocab_size\":null}", PIECES("vocab_size is missing"));
     refused(MIXTRAL ",\"vocab_size\":-1}", PIECES("vocab_size: expected a whole number from 1 to", "found -1"));
     refused(MIXTRAL ",\"vocab_size\":0}", PIECES("found 0"));
@@ -121,6 +182,8 @@ static void windows_and_sparse_layers_are_where_a_family_has_them(void **state) 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_spelling_is_read),
+        cmocka_unit_test(two_spellings_that_differ_are_refused),
+        cmocka_unit_test(a_lone_spelling_is_read_in_every_family),
         cmocka_unit_test(bad_configurations_are_named),
         cmocka_unit_test(windows_and_sparse_layers_are_where_a_family_has_them),
     };
