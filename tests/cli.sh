@@ -126,6 +126,13 @@ else
     sed 's/"num_experts":/"num_local_experts": 8, &/' "$work/config.json" >"$work/two.json"
     check 'cost refuses two spellings that differ' 1 '' 'num_experts is 64 and num_local_experts is 8: expected one value' -- cost "$work/two.json"
     same 'cost refuses in one line' "$(wc -l <"$work/err" | tr -d ' ') $(wc -c <"$work/out" | tr -d ' ')" '1 0'
+    : >"$work/empty.json"
+    check 'cost of an empty file' 1 '' 'expected a JSON object, {...}, found nothing: it is empty' -- cost "$work/empty.json"
+    same 'cost of an empty file says so in one line' "$(wc -l <"$work/err" | tr -d ' ') $(wc -c <"$work/out" | tr -d ' ')" '1 0'
+    sed 's/"num_experts_per_tok": 8/"num_experts_per_tok": 65/' "$work/config.json" >"$work/more.json"
+    check 'cost of more experts a token than there are' 1 '' 'num_experts_per_tok: expected 1 to 64, as num_experts says, found 65' -- cost "$work/more.json"
+    sed 's/"num_experts_per_tok": 8/"num_experts_per_tok": 0/' "$work/config.json" >"$work/zero.json"
+    check 'cost of experts that no token chooses' 1 '' 'num_experts_per_tok: expected 1 to 64, as num_experts says, found 0' -- cost "$work/zero.json"
     check 'cost --svg' 0 '' '' -- cost DeepSeek-V3 --svg "$work/cost.svg"
     same 'the chart is drawn' "$(head -c 4 "$work/cost.svg") $(tail -1 "$work/cost.svg") $(grep -c '671,026,419,200' "$work/cost.svg")" '<svg </svg> 1'
 fi

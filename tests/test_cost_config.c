@@ -11,6 +11,9 @@
 #define TINY "\"vocab_size\":10,\"hidden_size\":8,\"num_hidden_layers\":2,\"num_attention_heads\":2,\"num_key_value_heads\":1,\"intermediate_size\":5"
 #define MIXTRAL "{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1,\"num_local_experts\":3"
 
+#define LATENT                                                                                                                                       \
+    ",\"n_routed_experts\":2,\"num_experts_per_tok\":1,\"moe_intermediate_size\":3,\"n_shared_experts\":1,\"q_lora_rank\":null,\"kv_lora_rank\":2"
+
 static void every_spelling_is_read(void **state) {
     (void)state;
     without_json_skip();
@@ -106,15 +109,18 @@ static void a_lone_spelling_is_read_in_every_family(void **state) {
 static void bad_configurations_are_named(void **state) {
     (void)state;
     without_json_skip();
-    refused("", PIECES("expected JSON", "line 1"));
+    refused("", PIECES("expected a JSON object", "it is empty"));
+    refused(" \n\t\r\n", PIECES("expected a JSON object", "it holds only blanks"));
+    refused("wombat", PIECES("expected JSON", "line 1"));
     refused("{\n\"a\": 1,\n}", PIECES("line 3"));
     refused("[1]", PIECES("expected a JSON object"));
     refused("{} {}", PIECES("more after its end"));
-    refused("{\"vocab_size\":1}", PIECES("model_type"));
+    refused("{\"vocab_size\":1}", PIECES("model_type is missing", "known are mixtral, olmoe", "qwen3"));
     refused("{\"model_type\":\"mamba\"}", PIECES("mamba", "known are", "mixtral", "deepseek_v3", "qwen3"));
     refused("{\"model_type\":\"\"}", PIECES("not known"));
     refused("{\"model_type\":\"llama4_text llama4\"}", PIECES("not known"));
-    refused("{\"model_type\":7}", PIECES("model_type"));
+    refused("{\"model_type\":7}", PIECES("model_type: 7 is not known", "known are mixtral"));
+    refused("{\"model_type\":null}", PIECES("model_type: null is not known", "known are mixtral"));
     refused("{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1}",
             PIECES("num_local_experts (or num_experts n_routed_experts) is missing", "these are read", "vocab_size", "num_experts_per_tok"));
     refused("{\"model_type\":\"qwen3_moe\"," TINY ",\"num_experts_per_tok\":1,\"moe_intermediate_size\":3}",
@@ -132,9 +138,24 @@ static void bad_configurations_are_named(void **state) {
     refused(MIXTRAL ",\"hidden_size\":262145}", PIECES("hidden_size: expected a whole number from 1 to 262144"));
     refused(MIXTRAL ",\"num_hidden_layers\":1025}", PIECES("num_hidden_layers", "1024"));
     refused(MIXTRAL ",\"num_local_experts\":16385}", PIECES("num_local_experts"));
-    refused(MIXTRAL ",\"num_experts_per_tok\":4}", PIECES("experts per token: expected 0 to 3, found 4"));
-    refused(MIXTRAL ",\"num_attention_heads\":262144,\"head_dim\":2}", PIECES("heads times", "524288"));
-    refused(MIXTRAL ",\"num_attention_heads\":9}", PIECES("head's width", "found 0"));
+    refused(MIXTRAL ",\"num_experts_per_tok\":4}", PIECES("num_experts_per_tok: expected 1 to 3, as num_local_experts says, found 4"));
+    refused(MIXTRAL ",\"num_attention_heads\":262144,\"head_dim\":2}",
+            PIECES("num_attention_heads times head_dim: expected at most 262144, found 262144 times 2"));
+    refused(MIXTRAL ",\"num_attention_heads\":9}", PIECES("num_attention_heads: expected at most 8, as hidden_size says, or a head_dim; found 9"));
+    refused(MIXTRAL ",\"num_experts_per_tok\":0}", PIECES("num_experts_per_tok: expected 1 to 3", "found 0"));
+    refused("{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":9,\"num_experts\":4}",
+            PIECES("expected 1 to 4, as num_experts says, found 9"));
+    refused(MIXTRAL ",\"num_key_value_heads\":131072}",
+            PIECES("num_key_value_heads times hidden_size / num_attention_heads", "found 131072 times 4"));
+    refused("{\"model_type\":\"t5\",\"vocab_size\":9,\"d_model\":4,\"num_heads\":9,\"d_kv\":262144,\"d_ff\":3,\"num_layers\":1}",
+            PIECES("num_heads times d_kv: expected at most 262144, found 9 times 262144"));
+    refused("{\"model_type\":\"olmoe\"," TINY
+            ",\"num_experts\":2,\"num_experts_per_tok\":1,\"hidden_size\":262144,\"head_dim\":1,\"num_key_value_heads\":9}",
+            PIECES("num_key_value_heads times hidden_size / num_attention_heads", "found 9 times 131072"));
+    refused("{\"model_type\":\"deepseek_v3\"," TINY LATENT ",\"qk_nope_head_dim\":262144,\"qk_rope_head_dim\":2,\"v_head_dim\":2}",
+            PIECES("num_attention_heads times the sum of qk_nope_head_dim and qk_rope_head_dim", "found 2 times 262146"));
+    refused("{\"model_type\":\"deepseek_v3\"," TINY LATENT ",\"qk_nope_head_dim\":2,\"qk_rope_head_dim\":2,\"v_head_dim\":262144}",
+            PIECES("num_attention_heads times the sum of qk_nope_head_dim and v_head_dim", "found 2 times 262146"));
     refused(MIXTRAL ",\"tie_word_embeddings\":1}", PIECES("tie_word_embeddings: expected true or false, found 1"));
     refused(MIXTRAL ",\"per_layer_config\":{}}", PIECES("per_layer_config"));
     refused("{\"model_type\":\"qwen3_moe\"," TINY
@@ -165,6 +186,7 @@ static void windows_and_sparse_layers_are_where_a_family_has_them(void **state) 
     without_json_skip();
     parse_or_fail("{\"model_type\":\"qwen3_moe\"," TINY ",\"moe_intermediate_size\":3,\"num_experts\":0,\"num_experts_per_tok\":2}"); /* all dense */
     assert_true(model.parameters.dense_ffn == 2 * 3 * 8 * 5 && model.parameters.router == 0);
+    parse_or_fail("{\"model_type\":\"qwen3_moe\"," TINY ",\"moe_intermediate_size\":3,\"num_experts\":0,\"num_experts_per_tok\":0}");
     parse_or_fail(MIXTRAL ",\"sliding_window\":6}");
     assert_true(model.shape.window[0] == 6 && model.shape.window[1] == 6);
     parse_or_fail("{\"model_type\":\"qwen2\"," TINY ",\"use_sliding_window\":true,\"sliding_window\":6,\"max_window_layers\":1}");

@@ -166,6 +166,9 @@ static void bad_files_are_named(void **state) {
     const char *path = write_deepseek(5, NULL);
     assert_int_equal(cost_open(&model, path, &f), STATUS_FAIL);
     if (strstr(f.text, "_exps.weight: expected 5 experts") == NULL || strstr(f.text, "found 4") == NULL) fail_msg("%s", f.text);
+    path = write_deepseek(1, NULL);
+    assert_int_equal(cost_open(&model, path, &f), STATUS_FAIL);
+    if (strstr(f.text, "key deepseek2.expert_used_count: expected 1 to 1, as expert_count says, found 2") == NULL) fail_msg("%s", f.text);
     path = write_deepseek(4, "blk.0.ssm_in.weight");
     assert_int_equal(cost_open(&model, path, &f), STATUS_FAIL);
     assert_non_null(strstr(f.text, "blk.0.ssm_in.weight"));

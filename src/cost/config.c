@@ -78,13 +78,16 @@ static const Family *family_find(const char *model_type) {
     return NULL;
 }
 
-static Status unknown_family(const char *model_type, const char *label, Fault *f) {
-    char known[400] = "";
+/* `type` is what the file has for model_type, NULL when it is absent or not a text. */
+static Status unknown_family(const JsonValue *type, const char *label, Fault *f) {
+    char known[400] = "", found[64];
     for (size_t i = 0, used = 0; i < cost_family_count; i++) {
         const char *names = cost_families[i].model_types;
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%.*s", i > 0 ? ", " : "", first_length(names), names);
     }
-    return fault(f, STATUS_FAIL, "%s: model_type: \"%.60s\" is not known here; known are %s", label, model_type, known);
+    if (type == NULL) return fault(f, STATUS_FAIL, "%s: the field model_type is missing, which says the family; known are %s", label, known);
+    json_value_say(type, found, sizeof found);
+    return fault(f, STATUS_FAIL, "%s: model_type: %s is not known here; known are %s", label, found, known);
 }
 
 /* A name of a list of names between spaces: the first at or after `*at`, which moves behind it; false at the end. */
@@ -192,6 +195,54 @@ static Status read_fields(Config *c) {
     return STATUS_OK;
 }
 
+/* ---- what no field says alone; cost_shape_check holds the same, but knows no names ---- */
+
+/* The name that a field was read under; the family's own where it is absent. */
+typedef struct {
+    char text[64];
+} Name;
+static Name name_of(const Config *c, FieldId id) {
+    const JsonValue *found = NULL;
+    Name name;
+    (void)find_field(c, id, &found, name.text, sizeof name.text); /* a contradiction was refused when the field was read */
+    return name;
+}
+
+static Status check_top_k(const Config *c, const CostShape *s) {
+    if (s->experts == 0 || (s->top_k >= 1 && s->top_k <= s->experts)) return STATUS_OK;
+    return fault(c->f, STATUS_FAIL, "%s: %s: expected 1 to %zu, as %s says, found %zu", c->label, name_of(c, TOP_K).text, s->experts,
+                 name_of(c, EXPERTS).text, s->top_k);
+}
+
+static Status check_heads(const Config *c, const CostShape *s) {
+    const CostAttention *a = &s->attention;
+    const Name heads = name_of(c, HEADS), kv_heads = name_of(c, KV_HEADS), width = name_of(c, WIDTH), head_dim = name_of(c, HEAD_DIM);
+    if (a->kind == COST_HEADS && a->head_dim == 0)
+        return fault(c->f, STATUS_FAIL, "%s: %s: expected at most %zu, as %s says, or a %s; found %zu", c->label, heads.text, s->model_dim,
+                     width.text, head_dim.text, a->heads);
+    char quotient[140];
+    snprintf(quotient, sizeof quotient, "%s / %s", width.text, heads.text);
+    const char *head = c->value[HEAD_DIM] == NONE ? quotient : head_dim.text;
+    const struct {
+        const char *count_name, *width_name;
+        size_t count, width;
+    } products[] = {
+        {heads.text, head, a->heads, a->head_dim},
+        {kv_heads.text, head, a->kv_heads, a->head_dim},
+        {kv_heads.text, quotient, a->norm_width > 2 * COST_WIDTH_MOST ? a->kv_heads : 0, s->model_dim / a->heads}, /* OLMoE's norms */
+        {heads.text, "the sum of qk_nope_head_dim and qk_rope_head_dim", a->heads, a->nope_dim + a->rope_dim},
+        {heads.text, "the sum of qk_nope_head_dim and v_head_dim", a->heads, a->nope_dim + a->value_dim},
+    };
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        if (products[i].count * products[i].width <= COST_WIDTH_MOST) continue;
+        return fault(c->f, STATUS_FAIL, "%s: %s times %s: expected at most %d, found %zu times %zu", c->label, products[i].count_name,
+                     products[i].width_name, COST_WIDTH_MOST, products[i].count, products[i].width);
+    }
+    return STATUS_OK;
+}
+
+/* ---- the whole ---- */
+
 /* rope_theta, as it was; or in rope_parameters, which holds one set or one for each kind of layer. */
 static Status read_rope_base(const Config *c, double *base) {
     double alone = 0, within = 0;
@@ -210,15 +261,16 @@ static Status read_config(CostModel *m, const JsonValue *root, const char *label
     const JsonValue *text = json_value_find(root, "text_config"); /* of a model that also sees or hears */
     Config c = {.object = json_value_is_object(text) ? text : root, .label = label, .f = f};
     const JsonValue *type = json_value_find(c.object, "model_type");
-    const char *model_type = json_value_text(type != NULL ? type : json_value_find(root, "model_type"));
-    if (model_type == NULL) return fault(f, STATUS_FAIL, "%s: the field model_type is missing or not a text: it says which family this is", label);
-    c.family = family_find(model_type);
-    if (c.family == NULL) return unknown_family(model_type, label, f);
+    if (type == NULL) type = json_value_find(root, "model_type");
+    const char *model_type = json_value_text(type);
+    c.family = model_type == NULL ? NULL : family_find(model_type);
+    if (c.family == NULL) return unknown_family(type, label, f);
     if (json_value_find(c.object, "per_layer_config") != NULL)
         return fault(f, STATUS_FAIL, "%s: per_layer_config: layers of different sizes are not counted here", label);
     snprintf(m->architecture, sizeof m->architecture, "%s", model_type);
     if (read_fields(&c) != STATUS_OK || read_rope_base(&c, &m->rope_base) != STATUS_OK) return STATUS_FAIL;
     if (c.family->build(&c, &m->shape) != STATUS_OK) return STATUS_FAIL;
+    if (check_top_k(&c, &m->shape) != STATUS_OK || check_heads(&c, &m->shape) != STATUS_OK) return STATUS_FAIL;
     Fault shape;
     if (cost_shape_check(&m->shape, &shape) != STATUS_OK) return fault(f, STATUS_FAIL, "%s: %s", label, shape.text);
     cost_parameters(&m->parameters, &m->shape);

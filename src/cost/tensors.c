@@ -114,6 +114,9 @@ static Status read_keys(const Keys *k, CostShape *s) {
     if (get_size(k, "expert_count", &s->experts, &none) != STATUS_OK) return STATUS_FAIL;
     if (get_size(k, "expert_used_count", &s->top_k, s->experts > 0 ? NULL : &none) != STATUS_OK) return STATUS_FAIL;
     if (s->experts == 0) s->top_k = 0;
+    if (s->experts > 0 && (s->top_k < 1 || s->top_k > s->experts))
+        return fault(k->f, STATUS_FAIL, "%s: key %s.expert_used_count: expected 1 to %zu, as expert_count says, found %zu", k->g->path,
+                     k->architecture, s->experts, s->top_k);
     return read_attention(k, s) == STATUS_OK && read_windows(k, s) == STATUS_OK ? STATUS_OK : STATUS_FAIL;
 }
 
