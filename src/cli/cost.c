@@ -61,9 +61,11 @@ static void print_flops(const CostReport *r) {
                 {"experts, shared, dense", r->flops.experts},
                 {"output head", r->flops.other},
                 {"total", r->flops.total}};
-    char context[80];
-    snprintf(context, sizeof context, "%s", figure_grouped(r->context).text);
-    print_title("FLOPs for a token, at a context of %s", context);
+    char where[120] = "";
+    if (r->model.choice == COST_MIXTURES) snprintf(where, sizeof where, "in a batch of %s, ", figure_grouped(r->batch).text);
+    const size_t used = strlen(where);
+    snprintf(where + used, sizeof where - used, "at a context of %s", figure_grouped(r->context).text);
+    print_title("FLOPs for a token, %s", where);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) printf("  %-22s %22s\n", rows[i].label, figure_grouped(rows[i].value).text);
 }
 
@@ -83,6 +85,34 @@ static void print_row(const CostReport *r, const char *label, BytesOf *bytes_of)
     putchar('\n');
 }
 
+/* Which experts a batch reads, and why. */
+static void print_meeting(const CostReport *r) {
+    const CostShape *s = &r->model.shape;
+    switch (r->model.choice) {
+    case COST_TOKENS_CHOOSE:
+        printf("  %zu tokens are expected to meet %.4g of a layer's %zu experts, if each of them chooses %zu at random\n", r->batch,
+               cost_expected_experts(s->experts, s->top_k, r->batch), s->experts, s->top_k);
+        break;
+    case COST_EXPERTS_CHOOSE:
+        printf("  each of a layer's %zu experts takes %.4g/%zu of a batch's tokens: %.4g work for a token on average, and every batch reads all\n",
+               s->experts, r->model.at_work, s->experts, r->model.at_work);
+        break;
+    case COST_MIXTURES:
+        printf("  each of a layer's %zu experts works on one mixture, whatever the batch: its tokens share the FLOPs, and every batch reads all\n",
+               s->experts);
+        break;
+    }
+}
+
+/* What "for a token" means of the experts. */
+static void say_at_work(char *out, size_t out_bytes, const CostModel *m) {
+    if (m->choice == COST_MIXTURES)
+        snprintf(out, out_bytes, "%zu experts, each at work on one mixture a batch, whatever the batch", m->shape.experts);
+    else
+        snprintf(out, out_bytes, "%zu experts of which %.4g work for a token%s", m->shape.experts, m->at_work,
+                 m->choice == COST_EXPERTS_CHOOSE ? " on average" : "");
+}
+
 static void print_bytes(const CostReport *r) {
     const CostShape *s = &r->model.shape;
     char types[128] = "", label[64];
@@ -97,10 +127,7 @@ static void print_bytes(const CostReport *r) {
     else
         snprintf(label, sizeof label, "KV cache, a position");
     print_row(r, label, kv_cache);
-    if (s->experts > 0) {
-        printf("  %zu tokens are expected to meet %.4g of a layer's %zu experts, if each of them chooses %zu at random\n", r->batch,
-               cost_expected_experts(s->experts, s->top_k, r->batch), s->experts, s->top_k);
-    }
+    if (s->experts > 0) print_meeting(r);
     if (r->model.stored_bytes > 0) printf("  in this file the weights take %s\n", figure_bytes(r->model.stored_bytes).text);
 }
 
@@ -113,7 +140,9 @@ static void print_report(const CostReport *r) {
     const CostModel *m = &r->model;
     printf("%s (%s): %zu layers of width %zu, %zu heads, vocabulary %zu", m->name, m->architecture, m->shape.layers, m->shape.model_dim,
            m->shape.attention.heads, m->shape.vocab);
-    if (m->shape.experts > 0) printf(", %zu experts of which %zu work for a token", m->shape.experts, m->shape.top_k);
+    char experts[120];
+    say_at_work(experts, sizeof experts, m);
+    if (m->shape.experts > 0) printf(", %s", experts);
     if (m->rope_base > 0) printf(", RoPE base %.9g", m->rope_base);
     putchar('\n');
     print_parameters(r);
@@ -141,6 +170,12 @@ static void json_report(const CostReport *r, bool batch_given) {
     json_string(stdout, r->model.name, strlen(r->model.name));
     printf(",\"architecture\":");
     json_string(stdout, r->model.architecture, strlen(r->model.architecture));
+    if (r->model.choice != COST_TOKENS_CHOOSE) { /* what the counts of experts mean where they are not a token's K */
+        char experts[120];
+        say_at_work(experts, sizeof experts, &r->model);
+        printf(",\"rule\":\"%s\",\"at_work\":\"%s\"", r->model.choice == COST_MIXTURES ? "soft" : "expert-choice", experts);
+        if (r->model.choice == COST_MIXTURES) printf(",\"batch\":%zu", r->batch); /* its FLOPs are shared */
+    }
     printf(",\n \"parameters\":{");
     const struct {
         const char *name;
@@ -182,7 +217,7 @@ static Status make_report(CostReport *r, const char *what, Fault *f) {
     if (what == NULL && model_shipped_path(shipped, sizeof shipped, f) != STATUS_OK) return STATUS_FAIL;
     if (cost_open(&r->model, what == NULL ? shipped : what, f) != STATUS_OK) return STATUS_FAIL;
     const CostModel *m = &r->model;
-    cost_flops(&r->flops, &m->weights, &m->shape, r->context);
+    cost_flops_in_batch(&r->flops, &m->weights, &m->shape, r->context, r->batch);
     cost_dense_twin(&r->equal_active, m, m->parameters.active, r->context);
     cost_dense_twin(&r->equal_total, m, m->parameters.total, r->context);
     return STATUS_OK;

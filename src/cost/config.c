@@ -275,6 +275,7 @@ static Status read_config(CostModel *m, const JsonValue *root, const char *label
     if (cost_shape_check(&m->shape, &shape) != STATUS_OK) return fault(f, STATUS_FAIL, "%s: %s", label, shape.text);
     cost_parameters(&m->parameters, &m->shape);
     cost_weights(&m->weights, &m->shape);
+    m->at_work = (double)m->shape.top_k;
     return STATUS_OK;
 }
 
