@@ -201,12 +201,37 @@ static void windows_and_sparse_layers_are_where_a_family_has_them(void **state) 
     assert_true(model.shape.window[0] == 0 && model.shape.window[1] == 8192);
 }
 
+/* Fields that transformers passes over, as docs/cost.md says. */
+static void some_fields_are_passed_over(void **state) {
+    (void)state;
+    without_json_skip();
+    static const struct {
+        const char *plain, *with;
+    } rows[] = {
+        {"{\"model_type\":\"deepseek_v3\",\"first_k_dense_replace\":0," TINY LATENT
+         ",\"qk_nope_head_dim\":2,\"qk_rope_head_dim\":2,\"v_head_dim\":2}",
+         "{\"model_type\":\"deepseek_v3\",\"first_k_dense_replace\":0," TINY LATENT ",\"qk_nope_head_dim\":2,\"qk_rope_head_dim\":2,\"v_head_dim\":2,"
+         "\"moe_layer_freq\":2,\"num_nextn_predict_layers\":1}"},
+        {"{\"model_type\":\"t5\",\"vocab_size\":9,\"d_model\":4,\"num_heads\":1,\"d_kv\":4,\"d_ff\":3,\"num_layers\":2}",
+         "{\"model_type\":\"t5\",\"vocab_size\":9,\"d_model\":4,\"num_heads\":1,\"d_kv\":4,\"d_ff\":3,\"num_layers\":2,\"tie_word_embeddings\":"
+         "false}"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        parse_or_fail(rows[i].plain);
+        const CostParameters plain = model.parameters;
+        parse_or_fail(rows[i].with);
+        assert_memory_equal(&plain, &model.parameters, sizeof plain);
+    }
+    assert_int_equal(model.parameters.output, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_spelling_is_read),
         cmocka_unit_test(two_spellings_that_differ_are_refused),
         cmocka_unit_test(a_lone_spelling_is_read_in_every_family),
         cmocka_unit_test(bad_configurations_are_named),
+        cmocka_unit_test(some_fields_are_passed_over),
         cmocka_unit_test(windows_and_sparse_layers_are_where_a_family_has_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
