@@ -2,7 +2,6 @@
 #include "model/model.h"
 #include "tests/cuda/rig.h"
 
-static Rig rig;
 static const double u = 1.1920928955078125e-7 / 2; /* one rounding of a float */
 
 static void *room(size_t count, size_t item_bytes) {
@@ -232,17 +231,6 @@ static void test_attention(void **state) {
         rig_clear(&rig);
         numbers_free(&q), numbers_free(&k), numbers_free(&v), free(expected), free(scratch), free(allowed);
     }
-}
-
-static int open_rig(void **state) {
-    (void)state;
-    rig_open(&rig);
-    return 0;
-}
-static int close_rig(void **state) {
-    (void)state;
-    rig_close(&rig);
-    return 0;
 }
 
 int main(void) {

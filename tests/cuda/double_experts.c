@@ -2,8 +2,6 @@
  * experts without rows (their weights are NaN), slots that nobody was served in (their rows are NaN, and nothing may be written there). */
 #include "tests/cuda/rig.h"
 
-static Rig rig;
-
 /* How S = T·K slots are divided among experts. */
 typedef enum { AT_RANDOM, ALL_ON_ONE, EVENLY, HALF_DROPPED } Division;
 
@@ -327,17 +325,6 @@ static void test_without_tensor_cores(void **state) {
     print_message("SKIP without tensor cores: this GPU is what it is; make test-cuda-emulated runs this\n");
     skip();
 #endif
-}
-
-static int open_rig(void **state) {
-    (void)state;
-    rig_open(&rig);
-    return 0;
-}
-static int close_rig(void **state) {
-    (void)state;
-    rig_close(&rig);
-    return 0;
 }
 
 int main(void) {

@@ -2,8 +2,6 @@
  * are aligned to nothing, small integers that must come out exact, NaN and infinity that must stay where they belong. */
 #include "tests/cuda/rig.h"
 
-static Rig rig;
-
 /* One function under test. w is (n,k), or with `transposed` b (k,n), and then a is (k,m). */
 typedef struct {
     char name[64];

@@ -242,5 +242,5 @@ int main(void) {
         cmocka_unit_test(rows_come_in_slot_order),          cmocka_unit_test(soft_slots_are_mixtures),
         cmocka_unit_test(memory_of_a_plan_is_what_it_says),
     };
-    return cmocka_run_group_tests(tests, open_rig, close_rig);
+    return cmocka_run_group_tests(tests, open_with_sixteen_lanes, close_rig);
 }

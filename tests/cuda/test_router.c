@@ -109,5 +109,5 @@ static void logits_are_products(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(logits_are_products), cmocka_unit_test(a_softmax_has_the_cpus_bits),
                                        cmocka_unit_test(sixteen_lanes_are_those_of_avx512)};
-    return cmocka_run_group_tests(tests, open_rig, close_rig);
+    return cmocka_run_group_tests(tests, open_with_sixteen_lanes, close_rig);
 }

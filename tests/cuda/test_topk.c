@@ -161,5 +161,5 @@ int main(void) {
         cmocka_unit_test(rules_that_rank_a_row),        cmocka_unit_test(rules_of_one_choice_and_of_all), cmocka_unit_test(experts_choose_tokens),
         cmocka_unit_test(sigmoid_with_bias_and_groups), cmocka_unit_test(every_rule_has_a_kernel),
     };
-    return cmocka_run_group_tests(tests, open_rig, close_rig);
+    return cmocka_run_group_tests(tests, open_with_sixteen_lanes, close_rig);
 }

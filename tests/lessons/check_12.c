@@ -404,7 +404,7 @@ static void check_service(const char *name, const int32_t *ids, const int32_t *t
     for (size_t i = 0; i < S; i++) p.gaps = p.gaps || ids[i] < 0;
     serve_all(&p, &(Service){0});
 
-    char room[40] = "no limit", whole[160];
+    char room[80] = "no limit", whole[300];
     if (capacity > 0) snprintf(room, sizeof room, "%zu slot%s for each expert", capacity, capacity == 1 ? "" : "s");
     snprintf(whole, sizeof whole, "%s: %zu tokens, %zu experts, %zu choices each, %s", name, T, E, K, room);
     check_case(service_ideas, &p, "%s", whole);
