@@ -56,7 +56,7 @@ static void print_flops(const CostReport *r) {
                 {"experts, dense FFNs", r->flops.experts},
                 {"output head", r->flops.other},
                 {"total", r->flops.total}};
-    char title[COLUMNS], batch[64] = "";
+    char title[160], batch[64] = "";
     if (r->model.choice == COST_MIXTURES) snprintf(batch, sizeof batch, "in a batch of %s, ", figure_grouped(r->batch).text);
     snprintf(title, sizeof title, "FLOPs for a token, %sat a context of %s", batch, figure_grouped(r->context).text);
     print_title(title);
