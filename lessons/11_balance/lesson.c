@@ -36,12 +36,12 @@ static void by_hand(void) {
     show_prediction("loss = 2 × (0.75 × 0.625 + 0.25 × 0.375)", "1.1250", show_text("%.4f", loss));
     show_prediction("even use would cost 2 × (½·½ + ½·½)", "1.0000",
                     show_text("%.4f", balance_aux(NULL, (real[]){(real)0.5, (real)0.5}, (size_t[]){1, 1}, 1, 2, 1, 1)));
-    printf("token 0 would draw 0.75 × 0.8 + 0.25 × 0.2 = %.4f of f on average\n", 0.75 * 0.8 + 0.25 * 0.2);
+    printf("token 0 would meet an f of 0.75 × 0.8 + 0.25 × 0.2 = %.4f on average\n", 0.75 * 0.8 + 0.25 * 0.2);
     show_prediction("its gradient, logit 0: 2/4 × 0.8 × (0.75 - 0.65)", "0.0400", show_text("%.4f", d_logits[0]));
     show_prediction("its gradient, logit 1: 2/4 × 0.2 × (0.25 - 0.65)", "-0.0400", show_text("%.4f", d_logits[1]));
     bool same = fabs(balance_aux(engines, probs, load, 4, 2, 1, 1) - loss) < 1e-6;
     for (size_t i = 0; i < 4 * 2; i++) same = same && fabs((double)engines[i] - d_logits[i]) < 1e-6;
-    printf("token 3 would draw %.4f; its gradient: %.4f %.4f\n", 0.75 * 0.4 + 0.25 * 0.6, d_logits[6], d_logits[7]);
+    printf("token 3 would meet %.4f; its gradient: %.4f %.4f\n", 0.75 * 0.4 + 0.25 * 0.6, d_logits[6], d_logits[7]);
     show_prediction("the engine's balance_aux says the same", "yes", same ? "yes" : "no");
 }
 

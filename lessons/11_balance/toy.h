@@ -35,7 +35,7 @@ typedef struct {
 #define MIXTRAL .rule = "softmax-topk-renorm", .experts = 8, .top_k = 2
 #define NOISY .rule = "noisy-topk", .experts = 8, .top_k = 2
 #define BIASED .rule = "sigmoid-bias", .experts = 8, .top_k = 2
-typedef struct { /* means over the last LATE steps */
+typedef struct { /* means over the last LATE steps; largest_logit: of all steps */
     double loss, aux; /* the task's; what the auxiliary loss reads, in parts of α: 1 is even */
     double cv2[LAYERS], largest_logit;
     double share[STEPS][LAYERS][EXPERTS_MOST]; /* of the choices, each step */

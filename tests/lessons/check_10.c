@@ -205,7 +205,9 @@ static const Idea ideas[] = {
     {"Your sign is turned round: this is the gradient, which points uphill; going down it is the optimizer's work.", uphill},
     {"You went through softmax again. d_logits already is behind softmax and top-K; the router's own part is linear.", softmax_again},
     {"d_hidden is scratch and held rubbish (NaN) before the call: set it before you add to it.", rubbish},
-    {"The first layer got no gradient: go on from d_hidden through relu to w->hidden.", hidden_left_out},
+    {"The first layer got no gradient: go on from d_hidden through relu to w->hidden. Or did you ask d_hidden, which is rubbish, where hidden is "
+     "meant?",
+     hidden_left_out},
     {"For d_hidden you read w->w with rows and columns exchanged: the weight between unit r and expert e is w->w[e*R + r].", d_hidden_transposed},
     {"Only the last expert's part is in d_hidden: each wrote over the one before. A unit feeds all logits, so their parts are summed.",
      d_hidden_last_expert},

@@ -197,11 +197,11 @@ static const Idea ideas[] = {
     {"You multiplied the loss with scale. That factor is the gradient's alone: the loss is reported as it is.", loss_scaled},
     {"You summed over tokens where the mean is wanted: a longer batch should not cost more.", sum_over_tokens},
     {"The loss is right to float's seven digits and no further: keep sums in double, and cast only what goes into d_logits.", in_float},
-    {"d_logits got nothing: where it is not NULL, the gradient is added to it.", untouched},
+    {"d_logits got nothing: where it is not NULL, the gradient is added to it. Or is E / T divided in whole numbers, and cut to 0?", untouched},
     {"That is the gradient by p, not by the logits: go on through softmax, p_j·(d_p_j − Σ_i p_i·d_p_i).", by_p},
     {"Softmax's second term is missing: raising one logit lowers every other probability, hence f_j − Σ_i f_i·p_i and not f_j alone.", no_mean},
-    {"You subtracted the mean of f, 1/E. What is subtracted is what this token would draw on average: Σ_i f_i·p_i with its own p.", mean_of_f},
-    {"You subtracted Σ_i f_i·P_i, the mean over the batch. What is subtracted is what this token would draw: Σ_i f_i·p_i with its own p.",
+    {"You subtracted the mean of f, 1/E. What is subtracted is the f that this token would meet on average: Σ_i f_i·p_i with its own p.", mean_of_f},
+    {"You subtracted Σ_i f_i·P_i, the mean over the batch. What is subtracted is the f that this token would meet: Σ_i f_i·p_i with its own p.",
      mean_of_batch},
     {"Σ_i f_i·p_i goes on from token to token: set it to 0 at the beginning of each.", mean_goes_on},
     {"That is softmax's diagonal alone, p_j·(1 − p_j): raising logit j also lowers every other p_i, so f_j − Σ_i f_i·p_i is wanted.", diagonal},
@@ -243,9 +243,9 @@ static void one_case(const char *name, const size_t asked_for[E], size_t tokens,
 }
 
 void check(void) {
-    one_case("K = 2", (size_t[E]){6, 1, 4, 1}, T, 2, 3, true);
+    one_case("K = 2", (size_t[E]){6, 1, 4, 1}, T, 0.7, 1.3, true);
     one_case("K = 1", (size_t[E]){0, 5, 0, 1}, T, 1, 1, true);
-    one_case("K = 2", (size_t[E]){6, 1, 4, 1}, T, 2, 3, false);
+    one_case("K = 2", (size_t[E]){6, 1, 4, 1}, T, 0.7, 1.3, false);
     one_case("nothing was asked for", (size_t[E]){0, 0, 0, 0}, T, 1, 1, true);
     one_case("no tokens", (size_t[E]){0, 0, 0, 0}, 0, 1, 1, true);
 }
