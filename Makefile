@@ -54,7 +54,7 @@ OBJ = $(BUILD)/obj$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 LIB_SOURCES := $(wildcard src/base/*.c src/moe/*.c src/fast/*.c src/gguf/*.c src/trace/*.c src/model/*.c src/train/*.c src/cost/*.c)
 # src/cuda: nvcc's for a GPU (CUDA=1, where it was found), a C++ compiler's with the emulator (CUDA=emulated), or absent.c alone, which says so.
 # The kernels compute in float whatever `real` is, so both libraries hold the same objects; model*.c, which read a Model, belong to the float one.
-CUDA_SOURCES := $(if $(CUDA),$(wildcard src/cuda/*.cu src/cuda/products/*.cu))
+CUDA_SOURCES := $(if $(CUDA),$(wildcard src/cuda/*.cu src/cuda/products/*.cu src/cuda/experts/*.cu))
 CUDA_OBJECTS = $(CUDA_SOURCES:%.cu=$(OBJ)/%.o) $(if $(CUDA),$(patsubst %.c,$(OBJ)/%.o,$(filter-out %/absent.c %/model.c %/model_trace.c,$(wildcard src/cuda/*.c)))) \
 	$(if $(filter emulated,$(CUDA)),$(OBJ)/src/cuda/emulator/emulator.o)
 CUDA_MODEL = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(if $(CUDA),src/cuda/model.c src/cuda/model_trace.c,src/cuda/absent.c)))

@@ -48,12 +48,12 @@ static void stage_topk(void *argument) {
 static void stage_dispatch(void *argument) {
     const Layer *l = argument;
     cuda_dispatch_plan(l->cuda, &l->acts.plan, l->acts.ids, l->acts.weights, l->config.service);
-    cuda_dispatch_gather(l->cuda, l->acts.xs, l->x, &l->acts.plan, MODEL_DIM);
 }
 static void stage_experts(void *argument) {
     const Layer *l = argument;
     const CudaMoeActs *a = &l->acts;
-    cuda_experts_forward(l->cuda, a->ys, a->hidden_gate, a->hidden_up, a->hidden, a->xs, &l->w.experts, &a->plan);
+    const CudaExpertsRows rows = {l->x, a->xs, a->ys, a->hidden_gate, a->hidden_up, a->hidden};
+    cuda_experts_forward(l->cuda, &rows, &l->w.experts, &a->plan, false);
 }
 static void stage_combine(void *argument) {
     const Layer *l = argument;

@@ -4,22 +4,14 @@
  *   leaves   y (T,D); projections and hidden activations (T,F)
  *   next     the residual sum; 4_experts.cu does the same for all experts at once
  *   not      routing; keeping anything for backward: the GPU does not train
- *
- * SwiGLU has the CPU's bits, given the same projections. GELU and SiLU are as near as erff and e^x are.
  */
 #include "cuda/activate.h"
-
-static __device__ __forceinline__ float activated(Activation act, float up) {
-    if (act == ACT_RELU) return up < 0 ? 0 : up; /* this way round NaN stays NaN */
-    if (act == ACT_GELU) return up * (0.5f * (1.0f + erff(up * 0.70710678118654752f)));
-    return up * sigmoid_as_cpu(up);
-}
 
 static __global__ void activate_kernel(float *hidden, const float *gate, const float *up, Activation act, size_t rows, size_t hidden_dim,
                                        const int32_t *rows_there) {
     const size_t count = (rows_there != NULL ? (size_t)*rows_there : rows) * hidden_dim, threads = (size_t)gridDim.x * blockDim.x;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += threads)
-        hidden[i] = act == ACT_SWIGLU ? gate[i] * sigmoid_as_cpu(gate[i]) * up[i] : activated(act, up[i]);
+        hidden[i] = act == ACT_SWIGLU ? swiglu(gate[i], up[i]) : activated(act, up[i]);
 }
 
 void cuda_activate(Cuda *cuda, float *hidden, const float *gate, const float *up, Activation act, size_t rows, size_t hidden_dim,

@@ -99,6 +99,7 @@ void cuda_moe_forward(Cuda *cuda, float *y, CudaMoeActs *acts, const float *x, c
     plan->capacity = capacity_slots(c->capacity_factor, T, E, c->top_k);
     plan->mix = acts->mix;
     const CudaSelection selection = selection_view(acts, &w->router, c);
+    const CudaExpertsRows rows = {x, acts->xs, acts->ys, acts->hidden_gate, acts->hidden_up, acts->hidden};
 
     cuda_router_forward(cuda, acts->logits, acts->router_hidden, x, &w->router, T); /* 1: who fits */
     cuda_softmax_forward(cuda, acts->probs, acts->logits, T, E);
@@ -106,9 +107,8 @@ void cuda_moe_forward(Cuda *cuda, float *y, CudaMoeActs *acts, const float *x, c
     cuda_topk_forward(cuda, c->rule, &selection); /* 2: who is chosen, and how much each counts */
 
     cuda_dispatch_plan(cuda, plan, acts->ids, acts->weights, c->service); /* 3: whose rows go where */
-    cuda_dispatch_gather(cuda, acts->xs, x, plan, D);
 
-    cuda_experts_forward(cuda, acts->ys, acts->hidden_gate, acts->hidden_up, acts->hidden, acts->xs, &w->experts, plan); /* 4: the work */
+    cuda_experts_forward(cuda, &rows, &w->experts, plan, acts->keep); /* 4: the work; how rows get there is a matter of the rung */
 
     cuda_clear(cuda, y, T * D * sizeof *y); /* 5: the sum, back in token order */
     cuda_combine_forward(cuda, y, acts->ys, acts->weights, plan, D);

@@ -150,6 +150,7 @@ static Status layers_forward(CudaModel *g, size_t positions, Trace *trace, Fault
     const ModelConfig *c = &g->model->config;
     const OuterView outer = model_outer(g->model, g->model->values);
     Status status = STATUS_OK;
+    g->moe.keep = trace != NULL;
     cuda_embed(g->cuda, g->x, on_device(g, outer.embedding), g->input + 1, positions, c->model_dim);
     for (size_t layer = 0; layer < c->layers && status == STATUS_OK; layer++) {
         const CudaLayer w = layer_on_device(g, layer);

@@ -1,6 +1,11 @@
-/* double_experts.c: the dense FFN and all experts at once on the GPU against the reference in double: every activation and both types of weights,
- * experts without rows (their weights are NaN), slots that nobody was served in (their rows are NaN, and nothing may be written there). */
+/* double_experts.c: the dense FFN, and every rung of the ladder of experts, on the GPU against the reference in double: every activation and both types of
+ * weights, experts without rows (their weights are NaN), slots that nobody was served in (nothing may be written there). Rungs that change only who
+ * fetches what and when give the bits of the first. */
 #include "tests/cuda/rig.h"
+
+/* Up to this rung only who fetches what, and when, changes; every output is the same sum in the same order. */
+#define LAST_WITH_SAME_SUMS "09"
+static size_t rungs_run;
 
 /* How S = T·K slots are divided among experts. */
 typedef enum { AT_RANDOM, ALL_ON_ONE, EVENLY, HALF_DROPPED } Division;
@@ -16,12 +21,13 @@ typedef struct {
 typedef struct {
     Shape s;
     size_t slots, served;
-    int32_t *offsets; /* (E+1) */
-    float *xs, *gate, *up, *down; /* (S,D), (E,F,D) twice, (E,D,F); gate is NULL unless gated */
-    const float *xs_at;
-    float *ys_at, *hidden_gate_at, *hidden_up_at, *hidden_at;
+    int32_t *offsets, *slot_token; /* (E+1), (S) */
+    float *x, *xs, *gate, *up, *down; /* (T,D), (S,D), (E,F,D) twice, (E,D,F); gate is NULL unless gated */
+    const float *x_at;
+    float *xs_at, *ys_at, *hidden_gate_at, *hidden_up_at, *hidden_at;
     CudaExperts w;
     CudaPlan plan;
+    const CudaExpertsVariant *variant;
 } Layer;
 
 static CudaMatrix matrix_of(CudaMatrix all, size_t expert, size_t one) {
@@ -42,7 +48,8 @@ static void run_one_by_one(Cuda *cuda, void *context) {
 
 static void run_all_at_once(Cuda *cuda, void *context) {
     const Layer *l = context;
-    cuda_experts_forward(cuda, l->ys_at, l->hidden_gate_at, l->hidden_up_at, l->hidden_at, l->xs_at, &l->w, &l->plan);
+    const CudaExpertsRows rows = {l->x_at, l->xs_at, l->ys_at, l->hidden_gate_at, l->hidden_up_at, l->hidden_at};
+    l->variant->forward(cuda, &rows, &l->w, &l->plan);
 }
 
 static void *taken(size_t count, size_t bytes) {
@@ -93,30 +100,43 @@ static void poison_the_idle(float *w, const Layer *l) {
         for (size_t i = 0; l->offsets[e] == l->offsets[e + 1] && i < one; i++) w[e * one + i] = NAN;
 }
 
+/* Whose row each slot has; what is behind the last that is served has nobody's, and would be NaN. */
+static void draw_rows(Layer *l, Rng *rng) {
+    const size_t D = l->s.model_dim;
+    l->slot_token = taken(l->slots, sizeof *l->slot_token), l->xs = taken(l->slots * D, sizeof *l->xs);
+    for (size_t s = 0; s < l->slots; s++) {
+        l->slot_token[s] = s < l->served ? (int32_t)rng_below(rng, l->s.tokens) : -1;
+        for (size_t d = 0; d < D; d++) l->xs[s * D + d] = s < l->served ? l->x[(size_t)l->slot_token[s] * D + d] : NAN;
+    }
+}
+
 static Layer layer_new(Rng *rng, const Shape *shape) {
     Layer l = {.s = *shape, .slots = shape->tokens * shape->top_k};
     const size_t E = l.s.experts, D = l.s.model_dim, F = l.s.hidden_dim, S = l.slots;
     const bool gated = activation_is_gated(l.s.act);
     divide(&l, rng);
-    l.xs = normals(rng, S * D, 1);
-    for (size_t i = l.served * D; i < S * D; i++) l.xs[i] = NAN;
+    l.x = normals(rng, l.s.tokens * D, 1);
+    draw_rows(&l, rng);
     l.up = normals(rng, E * F * D, 1 / sqrt((double)D)), l.down = normals(rng, E * D * F, 1 / sqrt((double)F));
     l.gate = gated ? normals(rng, E * F * D, 1 / sqrt((double)D)) : NULL;
     poison_the_idle(l.up, &l), poison_the_idle(l.down, &l);
     if (gated) poison_the_idle(l.gate, &l);
-    l.xs_at = rig_input(&rig, l.xs, S * D);
+    l.x_at = rig_input(&rig, l.x, l.s.tokens * D);
+    l.xs_at = output_rows(&l, D);
     l.ys_at = output_rows(&l, D), l.hidden_up_at = output_rows(&l, F), l.hidden_at = output_rows(&l, F);
     l.hidden_gate_at = gated ? output_rows(&l, F) : NULL;
     l.w = (CudaExperts){.act = l.s.act, .experts = E, .model_dim = D, .hidden_dim = F};
     l.w.up = rig_matrix(&rig, l.s.type, l.up, E * F * D), l.w.down = rig_matrix(&rig, l.s.type, l.down, E * D * F);
     if (gated) l.w.gate = rig_matrix(&rig, l.s.type, l.gate, E * F * D);
     l.plan = (CudaPlan){.tokens = l.s.tokens, .experts = E, .top_k = l.s.top_k, .offsets = rig_ids(&rig, l.offsets, E + 1)};
+    l.plan.slot_token = rig_ids(&rig, l.slot_token, S);
+    l.plan.served = rig_ids(&rig, l.offsets + E, 1);
     return l;
 }
 
 static void layer_free(Layer *l) {
     rig_clear(&rig);
-    free(l->offsets), free(l->xs), free(l->gate), free(l->up), free(l->down);
+    free(l->offsets), free(l->slot_token), free(l->x), free(l->xs), free(l->gate), free(l->up), free(l->down);
 }
 
 /* ---- what it must be ---- */
@@ -209,6 +229,29 @@ static void untouched(const char *name, const void *at, size_t from, size_t to) 
         if (!(rows[i] == BEHIND)) fail_msg("%s: element %zu, behind the last that is served, was written", name, i);
 }
 
+/* allowed (S,D) for the whole chain. A hidden value that may be off by `off` is rounded to a bf16 that is off by a unit in its last place more. */
+static void compare_chain(const Layer *l, const char *name) {
+    const size_t D = l->s.model_dim, F = l->s.hidden_dim, S = l->slots;
+    Expected x = expected_new(l);
+    double *off = doubles(NULL, S * F), *gate_off = doubles(NULL, S * F), *allowed = doubles(NULL, S * D), *y = doubles(NULL, S * D);
+    if (l->gate != NULL) product_bounds(l, NULL, gate_off, x.xs, x.w_gate, F, D);
+    product_bounds(l, NULL, off, x.xs, x.w_up, F, D);
+    activation_bounds(l, off, gate_off, &x);
+    for (size_t i = 0; i < S * F; i++) {
+        x.hidden[i] = as_read(l, x.hidden[i]);
+        if (l->s.type == CUDA_BF16) off[i] += ldexp(fabs(x.hidden[i]) + off[i], -7);
+    }
+    product_bounds(l, y, allowed, x.hidden, x.w_down, D, F);
+    for (size_t e = 0; e < l->s.experts; e++)
+        for (size_t s = (size_t)l->offsets[e]; s < (size_t)l->offsets[e + 1]; s++)
+            for (size_t d = 0; d < D; d++)
+                for (size_t f = 0; f < F; f++) allowed[s * D + d] += off[s * F + f] * fabs(x.w_down[(e * D + d) * F + f]);
+    rig_compare(name, rig_result(&rig, l->ys_at), y, allowed, l->served * D);
+    untouched(name, l->ys_at, l->served * D, S * D);
+    expected_free(&x);
+    free(off), free(gate_off), free(allowed), free(y);
+}
+
 static void compare_all(const Layer *l, const char *name) {
     const size_t D = l->s.model_dim, F = l->s.hidden_dim, S = l->slots, count = l->served * F;
     Expected x = expected_new(l);
@@ -236,25 +279,56 @@ static const char *title(char *text, size_t bytes, const char *what, const Shape
     return text;
 }
 
+/* xs is what run_one_by_one reads. */
+static void place_rows(Layer *l) {
+    RigPiece *p = NULL;
+    for (size_t i = 0; i < rig.count; i++)
+        if (rig.piece[i].at == (unsigned char *)l->xs_at) p = &rig.piece[i];
+    assert_non_null(p);
+    memcpy(p->start, l->xs, p->bytes);
+}
+
 static void check_dense(Rng *rng, const Shape *shape) {
     char name[160];
     Layer l = layer_new(rng, shape);
+    place_rows(&l);
     rig_run(&rig, run_one_by_one, &l);
     compare_all(&l, title(name, sizeof name, "dense", shape));
     layer_free(&l);
+}
+
+/* A rung that keeps nothing but ys: within what the whole chain may be off, and to the bit where it changes no sum. */
+static void check_rung(Layer *l, const char *name, const float *expected_bits, size_t count) {
+    char rung[200];
+    snprintf(rung, sizeof rung, "%s %s, %s", l->variant->id, l->variant->name, name);
+    rig_run(&rig, run_all_at_once, l);
+    compare_chain(l, rung);
+    if (strcmp(l->variant->id, LAST_WITH_SAME_SUMS) <= 0 && memcmp(expected_bits, rig_result(&rig, l->ys_at), count * sizeof(float)) != 0)
+        fail_msg("%s: other bits than the first rung", rung);
 }
 
 /* All at once is one after the other, to the bit: where an expert's rows stand among others changes nothing. */
 static void check_experts(Rng *rng, const Shape *shape) {
     char name[160];
     Layer l = layer_new(rng, shape);
-    const size_t bytes = l.slots * l.s.model_dim * sizeof(float);
-    float *ys = taken(bytes, 1);
-    rig_run(&rig, run_all_at_once, &l);
-    compare_all(&l, title(name, sizeof name, "experts", shape));
-    memcpy(ys, rig_result(&rig, l.ys_at), bytes);
-    rig_run(&rig, run_one_by_one, &l);
-    if (memcmp(ys, rig_result(&rig, l.ys_at), bytes) != 0) fail_msg("%s: other bits than one expert after the other", name);
+    const size_t count = l.slots * l.s.model_dim;
+    float *ys = taken(count, sizeof *ys);
+    title(name, sizeof name, "experts", shape);
+    for (const CudaExpertsVariant *v = cuda_experts_variants; v < cuda_experts_variants + cuda_experts_variant_count; v++) {
+        if (!cuda_experts_variant_runs(rig.cuda, v, &l.w, &l.plan, NULL)) continue;
+        l.variant = v;
+        rungs_run++;
+        if (!v->keeps) {
+            check_rung(&l, name, ys, count);
+            continue;
+        }
+        rig_run(&rig, run_all_at_once, &l);
+        compare_all(&l, name);
+        memcpy(ys, rig_result(&rig, l.ys_at), count * sizeof *ys);
+        place_rows(&l);
+        rig_run(&rig, run_one_by_one, &l);
+        if (memcmp(ys, rig_result(&rig, l.ys_at), count * sizeof *ys) != 0) fail_msg("%s: other bits than one expert after the other", name);
+    }
     free(ys);
     layer_free(&l);
 }
@@ -330,5 +404,7 @@ static void test_without_tensor_cores(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_dense), cmocka_unit_test(test_every_activation), cmocka_unit_test(test_every_division),
                                        cmocka_unit_test(test_without_tensor_cores)};
-    return cmocka_run_group_tests(tests, open_rig, close_rig);
+    const int failed = cmocka_run_group_tests(tests, open_rig, close_rig);
+    print_message("rungs of the experts' ladder that ran, over all shapes: %zu\n", rungs_run);
+    return failed;
 }
