@@ -365,6 +365,11 @@ static void test_every_division(void **state) {
         {ACT_GELU, CUDA_F32, 129, 2, 3, 17, 12, HALF_DROPPED}, {ACT_SWIGLU, CUDA_F32, 600, 2, 16, 8, 12, AT_RANDOM},
         {ACT_SWIGLU, CUDA_F32, 3, 1, 70, 8, 130, AT_RANDOM},   {ACT_SWIGLU, CUDA_F32, 65, 1, 1, 8, 9, EVENLY},
     };
+    static const Shape deep[] = { /* more steps than a pipeline has stages, for bf16 alone */
+        {ACT_SWIGLU, CUDA_BF16, 150, 2, 3, 200, 136, AT_RANDOM},
+        {ACT_GELU, CUDA_BF16, 30, 2, 4, 136, 264, HALF_DROPPED},
+        {ACT_SWIGLU, CUDA_BF16, 5, 2, 6, 232, 72, AT_RANDOM},
+    };
     Rng rng;
     (void)state;
     rng_seed(&rng, 53);
@@ -374,6 +379,7 @@ static void test_every_division(void **state) {
             shape.type = (CudaType)type;
             check_experts(&rng, &shape);
         }
+    for (size_t i = 0; i < sizeof deep / sizeof *deep; i++) check_experts(&rng, &deep[i]);
 }
 
 /* What a GPU before 8.0 does with bf16. Only the emulator can be one at will. */

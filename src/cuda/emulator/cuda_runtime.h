@@ -56,6 +56,11 @@ uint64_t emulator_largest(unsigned mask, uint64_t value);
 /* mma.sync.m16n8k16 on bf16: all 32 lanes meet; each leaves its registers of a (4) and of b (2), and takes its four of the new sum (tensor.h). */
 void emulator_mma_bf16(float *sum, const uint32_t *a, const uint32_t *b);
 
+/* cp.async: the current thread asks for a copy to shared memory (zeros where `from` is NULL), ends a group of them, waits until at most `groups` are left. */
+void emulator_copy_async(void *shared, const void *from, unsigned bytes);
+void emulator_copies_end(void);
+void emulator_copies_wait(unsigned groups);
+
 static inline void __syncthreads(void) { emulator_block_barrier(); }
 static inline void __syncwarp(unsigned mask = 0xffffffffu) { (void)emulator_vote(mask, false); }
 static inline unsigned emulator_lane(void) { return (threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z)) % 32; }

@@ -39,6 +39,11 @@ struct Fragments { /* one lane's registers of a product of small matrices */
     float *sum;
     const uint32_t *a, *b;
 };
+struct Copy { /* to shared memory; from is null: zeros */
+    void *to;
+    const void *from;
+    unsigned bytes;
+};
 struct Fiber {
     ucontext_t context; /* how it is entered for the first time */
     Place place;
@@ -51,6 +56,7 @@ struct Fiber {
     unsigned mask, from, votes, equals;
     uint64_t left, took, largest;
     const Fragments *fragments; /* where the operation is a product of matrices; otherwise null */
+    std::vector<std::vector<Copy>> copies; /* asked for and not there: groups, the oldest first; the last one is still open */
 };
 Fiber fibers[MAX_THREADS];
 Place scheduler;
@@ -94,6 +100,7 @@ void fiber_prepare(unsigned i) {
         makecontext(&f->context, fiber_main, 0);
     }
     f->state = READY;
+    f->copies.clear();
     f->index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
 }
 
@@ -293,6 +300,30 @@ unsigned char *emulator_shared(void) { return shared; }
 void emulator_block_barrier(void) {
     fibers[current].state = AT_BLOCK_BARRIER;
     give_back();
+}
+
+void emulator_copy_async(void *to, const void *from, unsigned bytes) {
+    Fiber *f = &fibers[current];
+    const unsigned char *at = static_cast<const unsigned char *>(to);
+    if (at < shared || at + bytes > shared + SHARED_MAX) fail("an asynchronous copy leads somewhere else than to the launch's shared memory");
+    if (reinterpret_cast<uintptr_t>(to) % bytes != 0 || reinterpret_cast<uintptr_t>(from) % bytes != 0) fail("an asynchronous copy is not aligned");
+    if (f->copies.empty()) f->copies.emplace_back();
+    f->copies.back().push_back({to, from, bytes});
+}
+void emulator_copies_end(void) {
+    Fiber *f = &fibers[current];
+    if (f->copies.empty()) f->copies.emplace_back();
+    f->copies.emplace_back();
+}
+void emulator_copies_wait(unsigned groups) {
+    std::vector<std::vector<Copy>> &copies = fibers[current].copies;
+    while (copies.size() > groups + 1) { /* the open one does not count */
+        for (const Copy &c : copies.front()) {
+            if (c.from != nullptr) memcpy(c.to, c.from, c.bytes);
+            else memset(c.to, 0, c.bytes);
+        }
+        copies.erase(copies.begin());
+    }
 }
 
 static const Fiber *meet(unsigned mask, uint64_t value, unsigned from, const Fragments *fragments = nullptr) {
