@@ -15,6 +15,7 @@ const CudaExpertsVariant cuda_experts_variants[] = {
     {"07", "gather fused",    CUDA_BF16, 80, false, false, 0, gather_fused_experts},
     {"08", "SwiGLU epilogue", CUDA_BF16, 80, false, false, 0, swiglu_epilogue_experts},
     {"09", "async pipeline",  CUDA_BF16, 80, false, true,  0, async_pipeline_experts},
+    {"12", "decode",          CUDA_BF16, 80, false, true,  8, decode_experts},
 };
 /* clang-format on */
 const size_t cuda_experts_variant_count = sizeof cuda_experts_variants / sizeof cuda_experts_variants[0];

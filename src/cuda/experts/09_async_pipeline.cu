@@ -73,14 +73,6 @@ template <bool GATED> static __global__ __launch_bounds__(TENSOR_THREADS, 2) voi
     put_hidden_tile<GATED>(p, s, column, sum);
 }
 
-struct OutputProduct {
-    float *ys;          /* (S,D) */
-    const Bf16 *hidden; /* (S,F) */
-    const Bf16 *down;   /* (E,D,F) */
-    const int32_t *offsets;
-    size_t experts, model_dim, hidden_dim;
-};
-
 static __global__ __launch_bounds__(TENSOR_THREADS, 2) void async_output_kernel(OutputProduct p) {
     const Share s = find_share(p.offsets, p.experts, TENSOR_TILE, blockIdx.x);
     const size_t row = s.tile * TENSOR_TILE, column = (size_t)blockIdx.y * TENSOR_TILE;
@@ -104,14 +96,13 @@ static __global__ void round_kernel(uint2 *to, const float4 *from, size_t fours)
 
 void async_pipeline_experts(Cuda *cuda, const CudaExpertsRows *r, const CudaExperts *w, const CudaPlan *plan) {
     const unsigned THREADS = 256;
-    const size_t D = w->model_dim, F = w->hidden_dim, E = w->experts, fours = plan->tokens * D / 4, shared = STAGES * sizeof(Stage);
+    const size_t D = w->model_dim, fours = plan->tokens * D / 4, shared = STAGES * sizeof(Stage);
     Bf16 *x = reinterpret_cast<Bf16 *>(r->xs), *hidden = reinterpret_cast<Bf16 *>(r->hidden);
-    const dim3 output_grid((unsigned)tiles_at_most(slots_at_most(plan), E, TENSOR_TILE), (unsigned)ceil_div(D, TENSOR_TILE));
+    const dim3 output_grid((unsigned)tiles_at_most(slots_at_most(plan), w->experts, TENSOR_TILE), (unsigned)ceil_div(D, TENSOR_TILE));
     if (slots_at_most(plan) == 0) return;
     launch(cuda, "tokens to bf16", round_kernel, grid_along_x(ceil_div(fours, THREADS)), dim3(THREADS), 0, reinterpret_cast<uint2 *>(x),
            reinterpret_cast<const float4 *>(r->x), fours);
     launch(cuda, "experts' hidden rows", w->act == ACT_SWIGLU ? async_hidden_kernel<true> : async_hidden_kernel<false>, hidden_grid(w, plan),
            dim3(TENSOR_THREADS), shared, hidden_product<Bf16, Bf16>(hidden, x, w, plan));
-    const OutputProduct out = {r->ys, hidden, static_cast<const Bf16 *>(w->down.at), plan->offsets, E, D, F};
-    launch(cuda, "experts' output", async_output_kernel, output_grid, dim3(TENSOR_THREADS), shared, out);
+    launch(cuda, "experts' output", async_output_kernel, output_grid, dim3(TENSOR_THREADS), shared, output_product(r->ys, hidden, w, plan));
 }

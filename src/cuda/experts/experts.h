@@ -15,6 +15,7 @@ CudaExpertsFn grouped_experts;         /* 06 */
 CudaExpertsFn gather_fused_experts;    /* 07 */
 CudaExpertsFn swiglu_epilogue_experts; /* 08 */
 CudaExpertsFn async_pipeline_experts;  /* 09 */
+CudaExpertsFn decode_experts;          /* 12 */
 
 /* 06's product, which later rungs use where they change nothing: c (S,n) = a (S,k) · w (E,n,k)ᵀ */
 void grouped_product(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t n, size_t k, size_t experts, const CudaPlan *plan);
@@ -33,7 +34,7 @@ static __device__ __forceinline__ size_t first_tile(const int32_t *offsets, size
 /* As many as any division of `slots` rows among the experts can need. */
 static inline size_t tiles_at_most(size_t slots, size_t experts, unsigned size) { return ceil_div(slots, size) + experts; }
 
-/* The last expert whose first tile is not behind `number`: halving, as first_tile rises. */
+/* The last expert whose first tile of `size` rows is not behind `number`: halving, as first_tile rises. */
 static __device__ __forceinline__ Share find_share(const int32_t *offsets, size_t experts, unsigned size, size_t number) {
     size_t low = 0, high = experts;
     while (high - low > 1) {

@@ -1,8 +1,9 @@
-/* hidden_tile.h: what rungs 08 and 09 share: a tile of hidden rows whose 128 columns of weights are 64 of gate and the 64 of up beside them.
+/* hidden_tile.h: the two products of later rungs, as arguments of kernels; and what rungs 08 and 09 share: a tile of hidden rows whose 128 columns of
+ * weights are 64 of gate and the 64 of up beside them.
  *
  *   enters   a HiddenProduct; an expert's share of the slots; a tile's first column
  *   leaves   which row of which matrix stands at row r of the tile's weights; hidden values, made from the sums and written
- *   next     08_swiglu_epilogue.cu and 09_async_pipeline.cu
+ *   next     08_swiglu_epilogue.cu, 09_async_pipeline.cu; 12_decode.cu has the products too
  *   not      fetching and multiplying
  *
  * Of the 32 columns that a warp has, the first 16 are gate's and the others up's: fragments q and q + 2 of a thread then belong to the same elements, so
@@ -28,6 +29,18 @@ template <typename X, typename H>
 static inline HiddenProduct<X, H> hidden_product(H *hidden, const X *x, const CudaExperts *w, const CudaPlan *plan) {
     return {hidden,        x, static_cast<const Bf16 *>(w->gate.at), static_cast<const Bf16 *>(w->up.at), plan->slot_token, plan->offsets, w->experts,
             w->model_dim, w->hidden_dim, w->act};
+}
+
+/* ys = hidden · downᵀ */
+struct OutputProduct {
+    float *ys;          /* (S,D) */
+    const Bf16 *hidden; /* (S,F) */
+    const Bf16 *down;   /* (E,D,F) */
+    const int32_t *offsets;
+    size_t experts, model_dim, hidden_dim;
+};
+static inline OutputProduct output_product(float *ys, const Bf16 *hidden, const CudaExperts *w, const CudaPlan *plan) {
+    return {ys, hidden, static_cast<const Bf16 *>(w->down.at), plan->offsets, w->experts, w->model_dim, w->hidden_dim};
 }
 
 constexpr unsigned PAIRED = WARP_COLUMNS / 2, PAIRED_COLUMNS = TENSOR_TILE / 2;
