@@ -53,11 +53,11 @@ OBJ = $(BUILD)/obj$(if $(SAN),-$(subst $(comma),-,$(SAN)))
 # ---- sources: every .c of a folder belongs to it ----
 LIB_SOURCES := $(wildcard src/base/*.c src/moe/*.c src/fast/*.c src/gguf/*.c src/trace/*.c src/model/*.c src/train/*.c src/cost/*.c)
 # src/cuda: nvcc's for a GPU (CUDA=1, where it was found), a C++ compiler's with the emulator (CUDA=emulated), or absent.c alone, which says so.
-# The kernels compute in float whatever `real` is, so both libraries hold the same objects; model.c, which reads a Model, belongs to the float one.
-CUDA_SOURCES := $(if $(CUDA),$(wildcard src/cuda/*.cu src/cuda/products/*.cu))
-CUDA_OBJECTS = $(CUDA_SOURCES:%.cu=$(OBJ)/%.o) $(if $(CUDA),$(patsubst %.c,$(OBJ)/%.o,$(filter-out %/absent.c %/model.c,$(wildcard src/cuda/*.c)))) \
+# The kernels compute in float whatever `real` is, so both libraries hold the same objects; model*.c, which read a Model, belong to the float one.
+CUDA_SOURCES := $(if $(CUDA),$(wildcard src/cuda/*.cu src/cuda/products/*.cu src/cuda/experts/*.cu))
+CUDA_OBJECTS = $(CUDA_SOURCES:%.cu=$(OBJ)/%.o) $(if $(CUDA),$(patsubst %.c,$(OBJ)/%.o,$(filter-out %/absent.c %/model.c %/model_trace.c,$(wildcard src/cuda/*.c)))) \
 	$(if $(filter emulated,$(CUDA)),$(OBJ)/src/cuda/emulator/emulator.o)
-CUDA_MODEL = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(if $(CUDA),src/cuda/model.c,src/cuda/absent.c)))
+CUDA_MODEL = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(if $(CUDA),src/cuda/model.c src/cuda/model_trace.c,src/cuda/absent.c)))
 LIB = $(LIB_SOURCES:%.c=$(OBJ)/%.o) $(CUDA_OBJECTS) $(CUDA_MODEL)
 DOUBLE = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o) $(CUDA_OBJECTS)
 CLI = $(patsubst %.c,$(OBJ)/%.o,$(filter-out src/cli/main.c,$(wildcard src/cli/*.c)))
@@ -99,6 +99,7 @@ archive = $(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 $(OBJ)/double/%.o: %.c $(OBJ)/flags
 	$(compile) -DMOE_DOUBLE -c -o $@ $<
 $(OBJ)/src/cost/json.o $(OBJ)/double/src/cost/json.o: private ALL_CFLAGS += $(CJSON_FLAGS)
+$(OBJ)/src/cli/bench_cuda.o $(OBJ)/src/cli/bench_cuda_layer.o: private ALL_CFLAGS += $(if $(CUDA),-DMOE_CUDA)
 $(OBJ)/viz/%.o $(OBJ)/tests/viz/%.o: private ALL_CFLAGS += $(VIZ_CFLAGS)
 $(OBJ)/%.o: %.c $(OBJ)/flags
 	$(compile) -c -o $@ $<

@@ -44,6 +44,20 @@ for command in route generate; do
     check "moe $command: a model that is not there" 1 '' "$work/none.gguf" -- "$command" --text a --model "$work/none.gguf"
 done
 
+# Where a model runs. Whether there is a GPU is asked by tests/cuda; here, that a wrong word and a program without kernels say so in one line.
+for command in route generate logits; do
+    check "moe $command --device far" 2 '' '--device: expected one of cpu, cuda, auto; found "far"' -- "$command" --text a --device far
+    check "moe $command: bf16 is the GPU's" 2 '' '--precision: bf16' -- "$command" --text a --precision bf16
+    check "moe $command --device auto" 0 '' '' -- "$command" --text a --device auto $([ "$command" = generate ] && echo --length 1)
+done
+"$moe" generate --text a -n 1 --device cuda >"$work/out" 2>"$work/err"
+found=$?
+if [ $found -eq 0 ]; then echo 'SKIP a program without a GPU: there is one'
+else
+    same 'no GPU: one line, and what to do' "$found $(wc -l <"$work/err" | tr -d ' ') $(grep -c 'run with --device cpu$' "$work/err")" '1 1 1'
+    silent 'no GPU: nothing on standard output' out
+fi
+
 # Completions and the man page are made from the tables; every command and flag is in all four.
 mkdir "$work/made"
 viz=$(ls "${BUILD:-build}/moe-viz" 2>/dev/null)
@@ -117,12 +131,33 @@ check 'cost --batch 0' 2 '' '--batch: expected' -- cost "$tiny" --batch 0
 if "$moe" cost Mixtral-8x7B 2>&1 | grep -q libcjson; then
     echo 'SKIP cost of configurations: built without cJSON'
 else
-    check 'cost of a name' 0 '46,702,792,704         12,879,925,248' '' -- cost mixtral-8x7b
+    check 'cost of a name' 0 '46,702,792,704    12,879,925,248' '' -- cost mixtral-8x7b
     check 'cost --json' 0 '"experts":45097156608,"experts_active":11274289152,' '' -- cost Mixtral-8x7B --json
     cp data/models/OLMoE-1B-7B.json "$work/config.json"
     check 'cost of a folder' 0 '6,919,161,856' '' -- cost "$work"
     sed '/num_experts"/d' "$work/config.json" >"$work/less.json"
-    check 'cost names a missing field' 1 '' 'num_local_experts (or num_experts n_routed_experts) is missing; for olmoe these are read: vocab_size, hidden_size' -- cost "$work/less.json"
+    check 'cost names a missing field' 1 '' 'num_experts (or num_local_experts n_routed_experts) is missing; for olmoe these are read: vocab_size, hidden_size' -- cost "$work/less.json"
+    sed 's/"num_experts":/"num_local_experts": 8, &/' "$work/config.json" >"$work/two.json"
+    check 'cost refuses two spellings that differ' 1 '' 'num_experts is 64 and num_local_experts is 8: expected one value' -- cost "$work/two.json"
+    same 'cost refuses in one line' "$(wc -l <"$work/err" | tr -d ' ') $(wc -c <"$work/out" | tr -d ' ')" '1 0'
+    : >"$work/empty.json"
+    check 'cost of an empty file' 1 '' 'expected a JSON object, {...}, found nothing: it is empty' -- cost "$work/empty.json"
+    same 'cost of an empty file says so in one line' "$(wc -l <"$work/err" | tr -d ' ') $(wc -c <"$work/out" | tr -d ' ')" '1 0'
+    sed 's/"num_experts_per_tok": 8/"num_experts_per_tok": 65/' "$work/config.json" >"$work/more.json"
+    check 'cost of more experts a token than there are' 1 '' 'num_experts_per_tok: expected 1 to 64, as num_experts says, found 65' -- cost "$work/more.json"
+    sed 's/"num_experts_per_tok": 8/"num_experts_per_tok": 0/' "$work/config.json" >"$work/zero.json"
+    check 'cost of experts that no token chooses' 1 '' 'num_experts_per_tok: expected 1 to 64, as num_experts says, found 0' -- cost "$work/zero.json"
+    # Eighty columns, with every figure as wide as it gets; nothing is lost where a sentence is broken.
+    for config in data/models/*.json; do
+        for context in 0 67108864; do
+            "$moe" cost "$config" --context $context --batch 67108864
+            "$moe" cost "$config" --context $context
+        done
+    done >"$work/wide"
+    same 'cost fits 80 columns' "$(awk 'length($0) > 80' "$work/wide" | head -1)" ''
+    same 'cost says as much of every model' "$(grep -c '^  total ' "$work/wide") $(grep -c '^the dense model' "$work/wide")" "$((2 * 4 * $(ls data/models/*.json | wc -l))) $((4 * $(ls data/models/*.json | wc -l)))"
+    same 'cost breaks its first line between words' "$("$moe" cost DeepSeek-V3 | head -2 | tr '\n' ' ')" \
+        'DeepSeek-V3 (deepseek_v3): 61 layers of width 7168, 128 heads, vocabulary 129280, 256 experts of which 8 work for a token, RoPE base 10000 '
     check 'cost --svg' 0 '' '' -- cost DeepSeek-V3 --svg "$work/cost.svg"
     same 'the chart is drawn' "$(head -c 4 "$work/cost.svg") $(tail -1 "$work/cost.svg") $(grep -c '671,026,419,200' "$work/cost.svg")" '<svg </svg> 1'
 fi

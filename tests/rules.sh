@@ -52,6 +52,23 @@ run 'the file says how many experts take' 0 'moec.routing.take_factor' '' -- inf
 run 'hash has no router in the file' 0 'blk.0.ffn_up_exps.weight' '' -- info "$work/hash.gguf"
 verdict 'hash has no router in the file either' "$(grep -o 'blk.0.ffn_gate_inp.weight' "$work/out")"
 
+# Each expert of four takes take_factor·T/4 tokens: one works for a token on average. Of soft, each computes one slot for a whole batch.
+run 'cost of expert-choice' 0 '' '' -- cost "$work/choice.gguf"
+says() { verdict "$1" "$(tr -s '\n ' '  ' <"$work/out" | grep -qF "$2" || head -2 "$work/out")"; } # wherever a line is broken
+says 'cost says what works on average' '4 experts of which 1 work for a token on average, RoPE'
+says 'cost says who takes what' "each of a layer's 4 experts takes 1/4 of a batch's tokens: 1 work for a token on average, and every batch reads all"
+verdict 'in 80 columns' "$(awk 'length($0) > 80' "$work/out" | head -1)"
+run 'cost counts an average expert' 0 '"experts":12288,"experts_active":3072,' '' -- cost "$work/choice.gguf" --json
+verdict 'and says so in JSON' "$(grep -q '"rule":"expert-choice","at_work":"4 experts of which 1 work for a token on average"' "$work/out" || echo missing)"
+verdict 'its FLOPs are those of one expert' "$(grep -q '"experts":6144,"other"' "$work/out" || grep -o '"experts":[0-9]*,"other"' "$work/out")"
+run 'cost of soft' 0 'FLOPs for a token, in a batch of 32, at a context of 0' '' -- cost "$work/soft.gguf"
+says 'cost says that a mixture is a whole batch'"'"'s' '4 experts, each at work on one mixture a batch, whatever the batch'
+verdict 'in 80 columns too' "$(awk 'length($0) > 80' "$work/out" | head -1)"
+run 'cost shares a mixture among a batch' 0 '"rule":"soft"' '' -- cost "$work/soft.gguf" --json --batch 8
+verdict 'by the size of the batch' "$(grep -q '"batch":8' "$work/out" && grep -q '"experts":3072,"other"' "$work/out" || cat "$work/out")"
+run 'cost of tokens that choose names no rule' 0 '"architecture":"moec",' '' -- cost "$work/hash.gguf" --json
+verdict 'nor what works on average' "$(grep -o '"at_work"' "$work/out")"
+
 for rule in sigmoid choice soft hash; do
     run "route shows $rule" 0 'rule ' '' -- route --model "$work/$rule.gguf" --text "$text"
     verdict "route shows $rule without a number that is no expert" "$(grep -oE '[0-9]{12,}' "$work/out" | head -1)"

@@ -1,6 +1,6 @@
 /* test_cost.c: what a model costs. Counts equal those of Hugging Face transformers, place by place, for every configuration of golden/cost.txt; the models
- * of data/models have the published figures; FLOPs and bytes follow the formulas; nothing overflows at the bounds; bad input is named. GGUFs are
- * in test_cost_gguf.c. */
+ * of data/models have the published figures; FLOPs and bytes follow the formulas; nothing overflows at the bounds. What a configuration may say, and what
+ * is refused, is in test_cost_config.c; GGUFs are in test_cost_gguf.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -257,118 +257,6 @@ static void nothing_overflows_at_the_bounds(void **state) {
     assert_non_null(strstr(f.text, "model width"));
 }
 
-/* ---- what a file says ---- */
-
-#define TINY "\"vocab_size\":10,\"hidden_size\":8,\"num_hidden_layers\":2,\"num_attention_heads\":2,\"num_key_value_heads\":1,\"intermediate_size\":5"
-#define MIXTRAL "{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1,\"num_local_experts\":3"
-
-static void every_spelling_is_read(void **state) {
-    (void)state;
-    without_json_skip();
-    static const char *const same[] = {
-        MIXTRAL "}",
-        "{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1,\"num_experts\":3}",
-        MIXTRAL ",\"rope_theta\":1e6}",
-        MIXTRAL ",\"rope_parameters\":{\"rope_type\":\"default\",\"rope_theta\":1e6}}",
-        MIXTRAL ",\"head_dim\":null,\"sliding_window\":null,\"tie_word_embeddings\":false}",
-        MIXTRAL ",\"num_local_experts\":3.0,\"vocab_size\":1e1}",
-        "{\"num_local_experts\":77,"
-        "\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1,\"num_local_experts\":3}", /* the last of a name */
-        "{\"text_config\":" MIXTRAL "},\"model_type\":\"sees\",\"vocab_size\":99}",
-        "\xef\xbb\xbf " MIXTRAL "}\n\n",
-    };
-    CostParameters first = {0};
-    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
-        parse_or_fail(same[i]);
-        if (i == 0) first = model.parameters;
-        if (memcmp(&first, &model.parameters, sizeof first) != 0) fail_msg("other counts for %s", same[i]);
-        assert_true(model.rope_base == (i == 2 || i == 3 ? 1e6 : 0));
-    }
-    assert_true(first.total == 2 * 80 + 2 * (2 * 64 + 2 * 32) + 2 * 24 + 2 * 3 * 3 * 40 + 5 * 8);
-}
-
-static void refused(const char *json, const char *const *pieces) {
-    Fault f = {""};
-    assert_int_equal(cost_from_config(&model, json, strlen(json), "config.json", &f), STATUS_FAIL);
-    if (strchr(f.text, '\n') != NULL || strstr(f.text, "config.json: ") != f.text) fail_msg("%s", f.text);
-    for (; *pieces != NULL; pieces++) {
-        if (strstr(f.text, *pieces) == NULL) fail_msg("\"%s\" is not in: %s\nof %s", *pieces, f.text, json);
-    }
-}
-#define PIECES(...) ((const char *const[]){__VA_ARGS__, NULL})
-
-static void bad_configurations_are_named(void **state) {
-    (void)state;
-    without_json_skip();
-    refused("", PIECES("expected JSON", "line 1"));
-    refused("{\n\"a\": 1,\n}", PIECES("line 3"));
-    refused("[1]", PIECES("expected a JSON object"));
-    refused("{} {}", PIECES("more after its end"));
-    refused("{\"vocab_size\":1}", PIECES("model_type"));
-    refused("{\"model_type\":\"mamba\"}", PIECES("mamba", "known are", "mixtral", "deepseek_v3", "qwen3"));
-    refused("{\"model_type\":\"\"}", PIECES("not known"));
-    refused("{\"model_type\":\"llama4_text llama4\"}", PIECES("not known"));
-    refused("{\"model_type\":7}", PIECES("model_type"));
-    refused("{\"model_type\":\"mixtral\"," TINY ",\"num_experts_per_tok\":1}",
-            PIECES("num_local_experts (or num_experts n_routed_experts) is missing", "these are read", "vocab_size", "num_experts_per_tok"));
-    refused(MIXTRAL ",\"vocab_size\":null}", PIECES("vocab_size is missing"));
-    refused(MIXTRAL ",\"vocab_size\":-1}", PIECES("vocab_size: expected a whole number from 1 to", "found -1"));
-    refused(MIXTRAL ",\"vocab_size\":0}", PIECES("found 0"));
-    refused(MIXTRAL ",\"vocab_size\":3.5}", PIECES("found 3.5"));
-    refused(MIXTRAL ",\"vocab_size\":1e999}", PIECES("vocab_size"));
-    refused(MIXTRAL ",\"vocab_size\":99999999999999999999999}", PIECES("found 1e+23"));
-    refused(MIXTRAL ",\"vocab_size\":\"10\"}", PIECES("found \"10\""));
-    refused(MIXTRAL ",\"vocab_size\":[10]}", PIECES("found a list"));
-    refused(MIXTRAL ",\"hidden_size\":262145}", PIECES("hidden_size: expected a whole number from 1 to 262144"));
-    refused(MIXTRAL ",\"num_hidden_layers\":1025}", PIECES("num_hidden_layers", "1024"));
-    refused(MIXTRAL ",\"num_local_experts\":16385}", PIECES("num_local_experts"));
-    refused(MIXTRAL ",\"num_experts_per_tok\":4}", PIECES("experts per token: expected 0 to 3, found 4"));
-    refused(MIXTRAL ",\"num_attention_heads\":262144,\"head_dim\":2}", PIECES("heads times", "524288"));
-    refused(MIXTRAL ",\"num_attention_heads\":9}", PIECES("head's width", "found 0"));
-    refused(MIXTRAL ",\"tie_word_embeddings\":1}", PIECES("tie_word_embeddings: expected true or false, found 1"));
-    refused(MIXTRAL ",\"per_layer_config\":{}}", PIECES("per_layer_config"));
-    refused("{\"model_type\":\"qwen3_moe\"," TINY
-            ",\"moe_intermediate_size\":3,\"num_experts\":2,\"num_experts_per_tok\":1,\"mlp_only_layers\":[\"0\"]}",
-            PIECES("mlp_only_layers: expected whole numbers, found \"0\""));
-    refused("{\"model_type\":\"qwen3_moe\"," TINY
-            ",\"moe_intermediate_size\":3,\"num_experts\":2,\"num_experts_per_tok\":1,\"decoder_sparse_step\":0}",
-            PIECES("decoder_sparse_step", "from 1"));
-    refused("{\"model_type\":\"gpt_oss\"," TINY ",\"num_local_experts\":2,\"num_experts_per_tok\":1,\"layer_types\":[\"full_attention\"]}",
-            PIECES("layer_types: expected 2 names", "found 1"));
-    refused("{\"model_type\":\"gpt_oss\"," TINY
-            ",\"num_local_experts\":2,\"num_experts_per_tok\":1,\"layer_types\":[\"full_attention\",\"linear_attention\"]}",
-            PIECES("layer_types", "\"linear_attention\""));
-    refused("{\"model_type\":\"deepseek_v3\"," TINY
-            ",\"num_local_experts\":2,\"num_experts_per_tok\":1,\"moe_intermediate_size\":262144,\"n_shared_experts\":16384,"
-            "\"q_lora_rank\":null,\"kv_lora_rank\":2,\"qk_nope_head_dim\":2,\"qk_rope_head_dim\":2,\"v_head_dim\":2}",
-            PIECES("n_shared_experts times moe_intermediate_size"));
-    refused("{\"model_type\":\"t5\",\"vocab_size\":9,\"d_model\":4,\"num_heads\":1,\"d_kv\":4,\"d_ff\":3,\"num_layers\":1024}",
-            PIECES("1024 together, found 2048"));
-    char deep[3000];
-    memset(deep, '[', sizeof deep - 1);
-    deep[sizeof deep - 1] = '\0';
-    refused(deep, PIECES("expected JSON"));
-}
-
-static void windows_and_sparse_layers_are_where_a_family_has_them(void **state) {
-    (void)state;
-    without_json_skip();
-    parse_or_fail("{\"model_type\":\"qwen3_moe\"," TINY ",\"moe_intermediate_size\":3,\"num_experts\":0,\"num_experts_per_tok\":2}"); /* all dense */
-    assert_true(model.parameters.dense_ffn == 2 * 3 * 8 * 5 && model.parameters.router == 0);
-    parse_or_fail(MIXTRAL ",\"sliding_window\":6}");
-    assert_true(model.shape.window[0] == 6 && model.shape.window[1] == 6);
-    parse_or_fail("{\"model_type\":\"qwen2\"," TINY ",\"use_sliding_window\":true,\"sliding_window\":6,\"max_window_layers\":1}");
-    assert_true(model.shape.window[0] == 0 && model.shape.window[1] == 6);
-    parse_or_fail("{\"model_type\":\"qwen2\"," TINY ",\"sliding_window\":6,\"max_window_layers\":1}");
-    assert_true(model.shape.window[1] == 0);
-    parse_or_fail("{\"model_type\":\"gpt_oss\"," TINY
-                  ",\"num_local_experts\":2,\"num_experts_per_tok\":1,\"layer_types\":[\"full_attention\",\"sliding_attention\"]}");
-    assert_true(model.shape.window[0] == 0 && model.shape.window[1] == 128);
-    parse_or_fail("{\"model_type\":\"llama4_text\"," TINY
-                  ",\"intermediate_size_mlp\":3,\"num_local_experts\":2,\"num_experts_per_tok\":1,\"no_rope_layers\":[0,1]}");
-    assert_true(model.shape.window[0] == 0 && model.shape.window[1] == 8192);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_equal_those_of_transformers),
@@ -380,9 +268,6 @@ int main(void) {
         cmocka_unit_test(the_kv_cache_keeps_what_is_seen),
         cmocka_unit_test(dense_twins_are_as_large),
         cmocka_unit_test(nothing_overflows_at_the_bounds),
-        cmocka_unit_test(every_spelling_is_read),
-        cmocka_unit_test(bad_configurations_are_named),
-        cmocka_unit_test(windows_and_sparse_layers_are_where_a_family_has_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

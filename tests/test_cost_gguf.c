@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/cost_checks.h"
-#include "model/model.h"
+#include "tests/tiny.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -160,16 +160,97 @@ static void a_gguf_of_another_family(void **state) {
     unlink(path);
 }
 
+/* A text of T tokens through a model whose rule is not the token's choice: FLOPs, active parameters and bytes are those that the engine counts while it runs. */
+static void foretold_of_a_rule(const char *rule, size_t router_hidden, size_t tokens) {
+    static const int32_t text[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    static Loaded l;
+    char path[64];
+    ModelConfig c = tiny_config(23);
+    Model m;
+    Trace trace;
+    Fault f = {""};
+    c.moe.rule = routing_rule_find(rule);
+    c.moe.top_k = c.moe.experts; /* 5, and each takes 2/5 of the tokens where experts choose */
+    c.moe.router_hidden = router_hidden;
+    c.moe.shared_experts = 1;
+    c.is_moe[1] = 0;
+    c.dense_hidden = 9;
+    c.tied = true;
+    snprintf(path, sizeof path, "/tmp/test_cost_rule_%ld.gguf", (long)getpid());
+    if (tiny_model(&m, &c, 3, &f) != STATUS_OK || model_save(&m, NULL, GGUF_TENSOR_F32, path, &f) != STATUS_OK) fail_msg("%s", f.text);
+    if (loaded_open(&l, path, 0, &f) != STATUS_OK) fail_msg("%s", f.text);
+    if (model_trace(&trace, &l, text, tokens, "", TRACE_ROUTING, &f) != STATUS_OK) fail_msg("%s", f.text);
+    open_or_fail(path);
+    CostFlops one;
+    uint64_t all = 0;
+    for (size_t n = 1; n <= tokens; n++) {
+        cost_flops_in_batch(&one, &model.weights, &model.shape, n, tokens);
+        all += one.total - one.other;
+    }
+    assert_true((double)(all + one.other) == trace.flops); /* the head is read for the last token alone */
+    const CostParameters *p = &model.parameters;
+    assert_true(p->total == m.params.scalars && p->experts == 2 * 5 * 3 * 20 * 12);
+    assert_true(p->active == p->total - p->experts + p->experts_active);
+    assert_true((double)cost_bytes_touched(p, &model.shape, tokens, cost_type_find("f32")) == trace.weight_bytes_touched);
+    assert_true((double)cost_bytes_touched(p, &model.shape, 1, cost_type_find("f32")) == trace.weight_bytes_touched); /* the head is the embedding */
+    trace_free(&trace);
+    loaded_close(&l);
+    model_free(&m);
+    unlink(path);
+}
+
+static void rules_where_tokens_do_not_choose(void **state) {
+    (void)state;
+    foretold_of_a_rule("expert-choice", 0, 10);
+    assert_true(model.choice == COST_EXPERTS_CHOOSE && model.at_work == 2 && model.shape.top_k == 5);
+    assert_true(model.parameters.experts_active == model.parameters.experts / 5 * 2);
+    const CostParameters before = model.parameters;
+    cost_use_experts(&model, 5);
+    assert_memory_equal(&before, &model.parameters, sizeof before);
+    foretold_of_a_rule("soft", 0, 10);
+    assert_true(model.choice == COST_MIXTURES && model.parameters.experts_active == model.parameters.experts);
+    CostFlops one, ten;
+    cost_flops(&one, &model.weights, &model.shape, 0);
+    cost_flops_in_batch(&ten, &model.weights, &model.shape, 0, 10);
+    assert_true(one.experts - ten.experts == 2 * model.parameters.experts / 10 * 9); /* the same slots, shared by ten */
+    foretold_of_a_rule("soft", 7, 4);
+    foretold_of_a_rule("dense-mixture", 0, 4); /* every expert for every token */
+    assert_true(model.choice == COST_TOKENS_CHOOSE && model.parameters.experts_active == model.parameters.experts);
+}
+
+/* A file of another writer's, whose rule or take factor is none. */
+static void refused_rule(const char *rule, double take_factor, const char *message) {
+    char path[64];
+    Fault f = {""};
+    GgufWriter *w = gguf_writer_new();
+    put_deepseek_keys(w, 4);
+    put(w, "token_embd.weight", 8, 11, 0);
+    gguf_put_string(w, "deepseek2.routing.rule", rule, strlen(rule));
+    gguf_put_f64(w, "deepseek2.routing.take_factor", take_factor);
+    snprintf(path, sizeof path, "/tmp/test_cost_rule_%ld.gguf", (long)getpid());
+    if (gguf_writer_save(w, path, &f) != STATUS_OK) fail_msg("%s", f.text);
+    gguf_writer_free(w);
+    assert_int_equal(cost_open(&model, path, &f), STATUS_FAIL);
+    if (strstr(f.text, message) == NULL || strchr(f.text, '\n') != NULL) fail_msg("%s", f.text);
+    unlink(path);
+}
+
 static void bad_files_are_named(void **state) {
     (void)state;
     Fault f = {""};
     const char *path = write_deepseek(5, NULL);
     assert_int_equal(cost_open(&model, path, &f), STATUS_FAIL);
     if (strstr(f.text, "_exps.weight: expected 5 experts") == NULL || strstr(f.text, "found 4") == NULL) fail_msg("%s", f.text);
+    path = write_deepseek(1, NULL);
+    assert_int_equal(cost_open(&model, path, &f), STATUS_FAIL);
+    if (strstr(f.text, "key deepseek2.expert_used_count: expected 1 to 1, as expert_count says, found 2") == NULL) fail_msg("%s", f.text);
     path = write_deepseek(4, "blk.0.ssm_in.weight");
     assert_int_equal(cost_open(&model, path, &f), STATUS_FAIL);
     assert_non_null(strstr(f.text, "blk.0.ssm_in.weight"));
     unlink(path);
+    refused_rule("wombat", 2, "key deepseek2.routing.rule: expected the name of a rule, found \"wombat\"");
+    refused_rule("expert-choice", 0, "key deepseek2.routing.take_factor: expected a finite number above 0, found 0");
+    refused_rule("expert-choice", -2, "key deepseek2.routing.take_factor: expected a finite number above 0, found -2");
     assert_int_equal(cost_open(&model, "no-such-model", &f), STATUS_FAIL);
     assert_non_null(strstr(f.text, "Mixtral-8x7B"));
     assert_int_equal(cost_open(&model, "/no/such/file.json", &f), STATUS_FAIL);
@@ -182,6 +263,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gguf_counts_its_tensors),
         cmocka_unit_test(a_gguf_of_another_family),
+        cmocka_unit_test(rules_where_tokens_do_not_choose),
         cmocka_unit_test(bad_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

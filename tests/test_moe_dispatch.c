@@ -38,6 +38,17 @@ static void order_of_probability_by_hand(void **state) {
                (int32_t[]){-1, -1, 0, 4, 1, 3, 2, -1});
 }
 
+/* A token whose weights are broken stands behind all others, wherever it comes, and keeps nobody from standing in order. */
+static void nan_is_served_last(void **state) {
+    (void)state;
+    Rig m = {0};
+    Plan p;
+    rig_plan(&m, &p, 6, 1, 1);
+    dispatch_plan(&p, (int32_t[6]){0}, (real[6]){NAN, 3, 1, NAN, 2, 3}, SERVE_PROBABILITY);
+    assert_memory_equal(p.slot_token, ((int32_t[6]){1, 5, 4, 2, 0, 3}), 6 * sizeof(int32_t));
+    rig_free(&m);
+}
+
 static void without_capacity_everyone_is_served(void **state) {
     (void)state;
     const size_t offsets[4] = {0, 4, 7, 8};
@@ -192,6 +203,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_of_choices_by_hand),
         cmocka_unit_test(order_of_probability_by_hand),
+        cmocka_unit_test(nan_is_served_last),
         cmocka_unit_test(without_capacity_everyone_is_served),
         cmocka_unit_test(capacity_is_rounded_up),
         cmocka_unit_test(random_plans_are_one_to_one),

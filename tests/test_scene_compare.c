@@ -55,13 +55,18 @@ static int make_models(void **state) {
     write_log("sparse.csv");
     mkdir(in_folder("alone"), 0700);
     if (status == STATUS_OK) status = tiny_save(&sparse, 3, GGUF_TENSOR_F32, in_folder("alone/sparse.gguf"), &f);
+    ModelConfig choosing = sparse;
+    choosing.moe.rule = routing_rule_find("expert-choice");
+    choosing.moe.top_k = choosing.moe.experts, choosing.moe.take_factor = 2;
+    if (status == STATUS_OK) status = tiny_save(&choosing, 3, GGUF_TENSOR_F32, in_folder("alone/choosing.gguf"), &f);
     if (status != STATUS_OK) fprintf(stderr, "%s\n", f.text);
     return status == STATUS_OK ? 0 : -1;
 }
 
 static int remove_models(void **state) {
     (void)state;
-    static const char *const names[] = {"sparse.gguf", "dense_active.gguf", "dense_total.gguf", "sparse.csv", "alone/sparse.gguf"};
+    static const char *const names[] = {"sparse.gguf", "dense_active.gguf", "dense_total.gguf",
+                                        "sparse.csv",  "alone/sparse.gguf", "alone/choosing.gguf"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(in_folder(names[i]));
     rmdir(in_folder("alone"));
     return rmdir(folder);
@@ -250,6 +255,17 @@ static void test_a_missing_twin_is_made_counted_or_refused(void **state) {
     d = duel_of(&setup, &t);
     assert_int_equal(d.state, DUEL_FAILED);
     assert_non_null(strstr(d.reason, "dense"));
+    trace_free(&t);
+}
+
+/* Its K is all experts, but a token meets two of them on average. */
+static void test_where_experts_choose_the_active_twin_is_as_wide_as_those_that_a_token_meets(void **state) {
+    (void)state;
+    Trace t = trace_of(in_folder("alone/choosing.gguf"), 0, 6);
+    DuelSetup setup = setup_of(in_folder("alone/choosing.gguf"));
+    const Duel d = duel_of(&setup, &t);
+    assert_int_equal(d.lane[LANE_ACTIVE].hidden_dim, 24);
+    assert_int_equal(d.lane[LANE_TOTAL].hidden_dim, 60);
     trace_free(&t);
 }
 
@@ -559,6 +575,7 @@ int main(void) {
         cmocka_unit_test(test_another_k_changes_what_works_and_not_what_stays),
         cmocka_unit_test(test_losses_are_the_engines),
         cmocka_unit_test(test_a_missing_twin_is_made_counted_or_refused),
+        cmocka_unit_test(test_where_experts_choose_the_active_twin_is_as_wide_as_those_that_a_token_meets),
         cmocka_unit_test(test_speeds_are_medians_of_runs),
         cmocka_unit_test(test_the_latest_question_is_answered),
         cmocka_unit_test(test_every_number_is_in_the_dump),

@@ -2,7 +2,7 @@
 # Formatting of .c files must be clang-format's (headers align their tables by hand); shell scripts must parse. Tools that are missing are skipped, and named.
 set -u
 bad=0
-for script in tools/*.sh tests/*.sh .ci/run; do
+for script in tools/*.sh tests/*.sh tests/cuda/*.sh .ci/run; do
     [ -e "$script" ] || continue
     case $(head -1 "$script") in *bash*) bash -n "$script" || bad=1 ;; *) sh -n "$script" || bad=1 ;; esac
 done

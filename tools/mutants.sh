@@ -1,6 +1,6 @@
 #!/bin/sh
 # Plants each fault of tests/mutants/*.patch into a scratch copy and runs the test that its first line names:
-#   # caught by: test_router        (or the name of a script of tests/, without .sh)
+#   # caught by: test_router        (or the name of a script of tests/, without .sh; cuda/test_topk: a kernel's, on the emulated GPU)
 # A fault is caught when that test fails. The last line is `N caught, N missed`.
 #   tools/mutants.sh BUILD [PATCH...]
 set -u
@@ -15,7 +15,7 @@ scratch=$build/mutants
 rm -rf "$scratch"
 mkdir -p "$scratch/build"
 for part in Makefile src viz tests tools data docs lessons; do [ -e $part ] && cp -a $part "$scratch"; done
-cp -a "$build/obj" "$build/linked" "$build/moe" "$scratch/build" 2>/dev/null
+cp -a "$build/obj" "$build/linked" "$build/moe" "$build/emulated" "$scratch/build" 2>/dev/null
 caught=0 missed=0
 
 # The named test, built and run in the copy: 0 it passes, 1 it fails, 2 it does not build.
@@ -26,8 +26,12 @@ try() (
         make -s BUILD=build WERROR= programs $([ "$1" = lessons ] && echo lesson-programs) >$log 2>&1 || exit 2
         MOE=build/moe BUILD=build timeout 300 sh "tests/$1.sh" >$log 2>&1 && ! grep -q '^not ok ' $log && exit 0 || exit 1
     fi
-    make -s BUILD=build WERROR= "build/obj/$1" >$log 2>&1 || exit 2
-    timeout 120 "build/obj/$1" >$log 2>&1 && exit 0 || exit 1
+    case $1 in
+    cuda/*) into=build/emulated with=CUDA=emulated ;;
+    *) into=build with= ;;
+    esac
+    make -s BUILD=$into WERROR= $with "$into/obj/$1" >$log 2>&1 || exit 2
+    timeout 300 "$into/obj/$1" >$log 2>&1 && exit 0 || exit 1
 )
 
 clean_ok=' '

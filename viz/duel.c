@@ -4,6 +4,7 @@
 
 #include "fast/registry.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,11 +95,17 @@ static Status open_trained(Dueller *d, LaneId id, size_t width, bool *found, Fau
     return STATUS_OK;
 }
 
+/* Experts that work for a token; where experts choose, those that a token meets on average. */
+static size_t experts_at_work(const MoeConfig *c) {
+    if (!c->rule->experts_choose) return c->top_k;
+    return c->take_factor < (double)c->experts ? (size_t)ceil(c->take_factor) : c->experts;
+}
+
 static Status open_dense(Dueller *d, LaneId id, uint64_t memory_bytes, Fault *f) {
     const Racer *sparse = &d->racer[LANE_SPARSE];
     const ModelConfig *c = &sparse->model->config;
     DuelLane *lane = &d->opening[id];
-    const size_t width = racer_twin_width(c, id == LANE_ACTIVE ? c->moe.top_k : c->moe.experts);
+    const size_t width = racer_twin_width(c, id == LANE_ACTIVE ? experts_at_work(&c->moe) : c->moe.experts);
     bool found = false;
     Status status = open_trained(d, id, width, &found, f);
     if (status != STATUS_OK) return status;

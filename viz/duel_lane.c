@@ -41,6 +41,8 @@ static uint64_t twin_bytes(const ModelConfig *c, size_t scalars) {
 static void twin_cost(CostModel *cost, const CostModel *sparse, const ModelConfig *c) {
     *cost = *sparse;
     cost->stored_bytes = 0;
+    cost->choice = COST_TOKENS_CHOOSE;
+    cost->at_work = 0;
     CostShape *s = &cost->shape;
     memset(s->sparse, 0, sizeof s->sparse);
     s->experts = s->top_k = 0;
@@ -112,11 +114,11 @@ void racer_count(DuelLane *lane, const Racer *r, const Duel *d) {
     lane->experts = m->shape.experts;
     lane->top_k = m->shape.top_k;
     lane->parameters = m->parameters;
-    cost_flops(&lane->flops, &m->weights, &m->shape, d->tokens);
+    cost_flops_in_batch(&lane->flops, &m->weights, &m->shape, d->tokens, d->tokens);
     lane->flops_prompt = 0;
     for (size_t n = 1; n <= d->tokens; n++) {
         CostFlops one;
-        cost_flops(&one, &m->weights, &m->shape, n);
+        cost_flops_in_batch(&one, &m->weights, &m->shape, n, d->tokens);
         lane->flops_prompt += one.total;
     }
     lane->resident_bytes = cost_bytes(m->parameters.total, type);

@@ -48,8 +48,8 @@ static void chain(Figure *f) {
         Ink ink;
     } parts[] = {{"d_y (D)", "experts' outputs", p.d_y, D, 1, 36, INK_BLUE},
                  {"d_weights (K)", "softmax of the chosen", p.d_weights, 2, 1, 214, INK_ORANGE},
-                 {"d_logits (E)", "times x (1, 2)", p.d_logits, E, 1, 416, INK_GREEN},
-                 {"d_w (E,D)", "", d_w, E, D, 592, INK_GREEN}};
+                 {"d_logits (E)", "times x (1, 2)", p.d_logits, E, 1, 436, INK_GREEN},
+                 {"d_w (E,D)", "", d_w, E, D, 622, INK_GREEN}};
     const double cell = 30, wide = 66, middle = 136;
     for (size_t i = 0; i < 4; i++) {
         Ink fills[E * D];
@@ -61,12 +61,19 @@ static void chain(Figure *f) {
         figure_arrow(f, parts[i].x + width + 12, middle, parts[i + 1].x - 12, middle, 2, INK_GREY);
         figure_text(f, (parts[i].x + width + parts[i + 1].x) / 2, middle - 12, FIGURE_SMALL, FIGURE_MIDDLE, INK_DARK, "%s", parts[i].arrow);
     }
-    figure_text(f, 28, 212, FIGURE_SMALL, FIGURE_LEFT, INK_GREY,
-                "The row of expert 2 is 0: it was not chosen, so nothing tells the router about it.");
+    /* and down to the token */
+    const double down = parts[2].x + wide / 2, x_top = 222;
+    const Ink x_fills[D] = {figure_tint(INK_BLUE, 0.22), figure_tint(INK_BLUE, 0.22)};
+    figure_matrix(f, parts[3].x, x_top, wide, cell, "d_x (D)", "%.4f", d_x, x_fills, 1, D);
+    figure_line(f, down, middle + cell * E / 2 + 10, down, x_top + cell / 2, 2, INK_GREY);
+    figure_arrow(f, down, x_top + cell / 2, parts[3].x - 12, x_top + cell / 2, 2, INK_GREY);
+    figure_text(f, (down + parts[3].x) / 2, x_top + cell / 2 - 12, FIGURE_SMALL, FIGURE_MIDDLE, INK_DARK, "times w, added up");
+    figure_text(f, 28, x_top + 6, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "The row of expert 2 is 0: it was not chosen,");
+    figure_text(f, 28, x_top + 24, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "so nothing tells the router about it.");
 }
 
 int main(int argc, char **argv) {
-    Figure *f = figure_open(argc, argv, 760, 520);
+    Figure *f = figure_open(argc, argv, 790, 566);
     figure_bold(f, true);
     figure_text(f, 28, 38, FIGURE_LARGE, FIGURE_LEFT, INK_DARK, "The way back to the router, by hand");
     figure_bold(f, false);
@@ -75,11 +82,14 @@ int main(int argc, char **argv) {
     const char *const rules[] = {"softmax-topk-renorm", "softmax-topk"}, *const names[] = {"weights sum to 1", "weights as they are"};
     const Ink inks[] = {INK_GREEN, INK_ORANGE};
     figure_bold(f, true);
-    figure_text(f, 28, 256, FIGURE_NORMAL, FIGURE_LEFT, INK_DARK,
+    figure_text(f, 28, 300, FIGURE_NORMAL, FIGURE_LEFT, INK_DARK,
                 "The loss, while the logit of expert 2 rises: it jumps where expert 2 overtakes expert 1");
     figure_bold(f, false);
-    FigureChart chart = {.x = 76, .y = 296, .width = 500, .height = 170, .x_min = 0, .x_max = 1.2, .y_min = 0, .y_max = 0.5};
+    FigureChart chart = {.x = 76, .y = 340, .width = 500, .height = 170, .x_min = 0, .x_max = 1.2, .y_min = 0, .y_max = 0.5};
     figure_chart(f, &chart, "logit of expert 2", "loss");
+    const double tie = chart.x + chart.width * log(2) / chart.x_max;
+    figure_line(f, tie, chart.y + chart.height, tie, chart.y + chart.height + 5, 1.5, INK_DARK);
+    figure_text(f, tie, chart.y + chart.height + 16, FIGURE_SMALL, FIGURE_MIDDLE, INK_DARK, "log 2");
     for (size_t r = 0; r < 2; r++) {
         double xs[POINTS], ys[POINTS];
         size_t before = 0;

@@ -183,6 +183,14 @@ static void train(Rule rule, const char *name) {
            loss[1], right, E, moved);
 }
 
+/* d_logits of this token under a rule. */
+static const char *gradient_of(const double *w, Rule rule, bool of_the_last_alone) {
+    double d_logits[E], d_weights[E];
+    const Pass p = forward(w, rule);
+    backward(d_logits, d_weights, &p, rule);
+    return of_the_last_alone ? show_text("%.4f", d_logits[E - 1]) : three(d_logits);
+}
+
 int main(void) {
     const double w[E * D] = {log(3), 0, 0, log(2) / 2, 0, 0};
     printf("Lesson 10: how a router learns\n");
@@ -194,5 +202,9 @@ int main(void) {
     train((Rule){1, false}, "K = 1, as it is (Switch)");
     train((Rule){2, true}, "K = 2, renormalised");
     train((Rule){2, false}, "K = 2, as they are");
+    show_step("Predictions, and what came: d_logit of expert 2, which was not taken, and of all");
+    show_prediction("weights sum to 1: expert 2", "0.0000", gradient_of(w, (Rule){2, true}, true));
+    show_prediction("weights as they are: expert 2 is 0", "no", strcmp(gradient_of(w, (Rule){2, false}, true), "0.0000") ? "no" : "yes");
+    show_prediction("K = 1, divided by itself: all", "0.0000 0.0000 0.0000", gradient_of(w, (Rule){1, true}, false));
     return 0;
 }

@@ -7,7 +7,7 @@
  *   returns  alpha · E · Σ_i f_i · P_i
  *               f_i   expert i's share of all choices: the f_i sum to 1 whatever K is. A count: it has no gradient
  *               P_i   the mean over tokens of probs[t][i]
- *            0 when there are no tokens, or nothing was chosen
+ *            0 when there are no tokens, or nothing was chosen; the loss is wanted also where d_logits is NULL
  *   leaves   d_logits (T,E), unless it is NULL. ADDED to it is scale times the gradient of the loss by the logits of which probs is the softmax:
  *               d_logits[t][j] += scale · (alpha·E/T) · p_tj · (f_j − Σ_i f_i · p_ti)
  *   how      sums are kept in double; only what is added to d_logits is real

@@ -35,7 +35,7 @@ typedef struct {
 #define MIXTRAL .rule = "softmax-topk-renorm", .experts = 8, .top_k = 2
 #define NOISY .rule = "noisy-topk", .experts = 8, .top_k = 2
 #define BIASED .rule = "sigmoid-bias", .experts = 8, .top_k = 2
-typedef struct { /* means over the last LATE steps */
+typedef struct { /* means over the last LATE steps; largest_logit: of all steps */
     double loss, aux; /* the task's; what the auxiliary loss reads, in parts of α: 1 is even */
     double cv2[LAYERS], largest_logit;
     double share[STEPS][LAYERS][EXPERTS_MOST]; /* of the choices, each step */
@@ -182,7 +182,7 @@ static inline void toy_train(Outcome *o, const Setting *s) {
         for (size_t l = LAYERS; l-- > 0;) {
             if (c.rule->needs_bias) balance_bias_update(bias[l], acts[l].plan.load, c.experts, s->bias_rate);
             if (s->pooled) memcpy(acts[l].plan.load, pool, c.experts * sizeof *pool); /* of backward, the auxiliary loss alone reads it */
-            memcpy(d_x, d_y, sizeof d_x); /* the residual's way; the layer adds its own */
+            memcpy(d_x, d_y, sizeof d_x); /* h = x + layer(x): past the layer the gradient is d_y; the layer adds its own */
             moe_backward(d_x, &g[l], &scratch, d_y, &acts[l], x[l], &w[l], &c_back, T, true, step * LAYERS + l, 1);
             memcpy(d_y, d_x, sizeof d_y);
         }

@@ -4,7 +4,7 @@
 
 #include "moe/moe.h"
 
-enum { T = 6, E = 3, K = 2, MT = 512, ME = 8, MK = 2, FACTORS = 15 };
+enum { T = 6, E = 3, K = 2, MT = 512, ME = 8, MK = 2, FACTORS = 11 };
 
 /* One expert a column: its slots, and below them who came too late. */
 static void draw_service(Figure *f, double left, const char *name, const Plan *plan, const int32_t *ids, const real *weights) {
@@ -18,10 +18,11 @@ static void draw_service(Figure *f, double left, const char *name, const Plan *p
             const bool used = s < plan->offsets[e + 1];
             const int token = used ? (int)plan->slot_token[s] : 0, choice = used ? (int)plan->slot_choice[s] : 0;
             figure_box(f, x, top + cell * (double)c, wide, cell - 4, used ? figure_tint(INK_GREEN, choice == 0 ? 0.35 : 0.15) : INK_WHITE,
-                       used ? INK_GREEN : INK_PALE, used ? show_text("%d  (%.2f)", token, (double)weights[token * K + choice]) : "empty");
+                       used ? INK_GREEN : INK_PALE, used ? show_text("%d  (%.2f)", token, (double)weights[token * K + choice]) : "left over");
         }
         double y = top + cell * (double)plan->capacity + 8;
-        for (size_t i = 0; i < T * K; i++) {
+        for (size_t n = 0; n < T * K; n++) { /* in the order in which they were asked */
+            const size_t i = (size_t)plan->turns[n % T] * K + n / T;
             if (ids[i] != (int32_t)e || plan->token_slot[i] >= 0) continue;
             figure_box(f, x, y, wide, cell - 4, figure_tint(INK_ORANGE, 0.25), INK_ORANGE, show_text("%zu  (%.2f)", i / K, (double)weights[i]));
             y += cell;
@@ -57,7 +58,8 @@ int main(int argc, char **argv) {
     draw_service(f, 40, "Tokens in their order", &plan, ids, weights);
     dispatch_plan(&plan, ids, weights, SERVE_PROBABILITY);
     draw_service(f, 404, "The surest first", &plan, ids, weights);
-    figure_text(f, 40, 276, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "Strong green: first choices. Pale green: second choices. Orange: dropped.");
+    figure_text(f, 40, 276, FIGURE_SMALL, FIGURE_LEFT, INK_GREY,
+                "In the order of service. Strong green: first choices. Pale green: second ones. Orange: dropped. White: nobody asked.");
 
     static int32_t choices[MT * MK];
     static real even[MT * MK];

@@ -52,7 +52,7 @@ static void print_service(const Service *s, size_t capacity) {
 }
 
 static size_t last_token_keeps(void) {
-    const size_t capacity = capacity_slots(1, T, E, K);
+    const size_t capacity = (K * T + E - 1) / E; /* a factor of 1, rounded up: capacity_slots takes any factor */
     const Service orders[] = {
         {"Choice by choice, tokens in their order (GShard)", {0, 1, 2, 3, 4, 5}, false},
         {"Choice by choice, the surest token first (V-MoE)", {5, 1, 4, 3, 0, 2}, false},
@@ -134,6 +134,7 @@ static const char *neighbours(const Weights *w) {
     real limited[2][LT * LD], free_of_limit[2][LT * LD];
     show_step("2. Token 2 among other neighbours: %d tokens, %d experts, K = %d, capacity factor 1 (C = %zu)", LT, LE, LK,
               capacity_slots(1, LT, LE, LK));
+    printf("The router is set by hand: a high number in place e of a token's row of x means that it wants expert e.\n");
     const real *const batches[] = {far_neighbours, like_neighbours};
     for (size_t b = 0; b < 2; b++) {
         print_batch(b == 0 ? "Neighbours who want other experts" : "Two neighbours before it who want the same experts", batches[b]);
@@ -205,6 +206,9 @@ int main(void) {
     const char *same_token = neighbours(&w), *same_past = future(&w);
     show_step("4. Drops among %d tokens, %d experts, K = %d: %d choices", MT, ME, MK, MT * MK);
     const size_t even = count_drops(0), skewed = count_drops(0.5);
+    const double eleven = 1.1 * 100 / 10; /* in double */
+    printf("\nRounding: 1.1 · 100 / 10 is %.15f in double. ceil of that is %.0f; capacity_slots returns %zu.\n", eleven, ceil(eleven),
+           capacity_slots(1.1, 100, 10, 1));
     show_step("Prediction beside result");
     show_prediction("six tokens by hand: drops", "2", show_text("%zu", by_hand));
     show_prediction("same token, other neighbours: the same y?", "no", same_token);

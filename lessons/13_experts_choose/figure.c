@@ -32,7 +32,7 @@ static void draw(Figure *f, double x, const char *title, const char *below, cons
         const double y = top + high * ((double)t + 0.5) + 5;
         figure_text(f, x + 44, y, FIGURE_NORMAL, FIGURE_RIGHT, experts == 0 ? INK_ORANGE : INK_DARK, "%s", words[t]);
         if (experts == 0) figure_text(f, x + 54 + wide * E + 10, y, FIGURE_SMALL, FIGURE_LEFT, INK_ORANGE, "nobody");
-        if (experts > 1) figure_text(f, x + 54 + wide * E + 10, y, FIGURE_SMALL, FIGURE_LEFT, INK_GREEN, "%zu experts", experts);
+        if (experts > 1) figure_text(f, x + 54 + wide * E + 10, y, FIGURE_SMALL, FIGURE_LEFT, INK_GREY, "%zu experts", experts);
     }
 }
 

@@ -1,8 +1,7 @@
 /* Lesson 13: what if experts choose tokens? And the other routers.
  *
- * Six words and three experts, small enough to follow by hand. Top to bottom: tokens choose experts, experts choose tokens, why that cannot write
- * text, soft mixtures, sigmoid with bias and groups, hash, shared experts. Expert choice is built here in plain loops; the other rules are the
- * engine's. A word's vector is its three logits and the router is the identity, so that logits = x; expert e returns (e+1)·relu(x).
+ * Six words and three experts, small enough to follow by hand. Expert choice is built here in plain loops; the other rules are the engine's.
+ * A word's vector is its three logits and the router is the identity, so that logits = x; expert e returns (e+1)·relu(x).
  */
 #include "lessons/common/show.h"
 #include "moe/moe.h"
@@ -12,7 +11,7 @@
 
 enum { T = 6, E = 3, D = 3, TAKES = 2, LAST = T - 1 }; /* TAKES = T·c/E with c = 1: as many visits as top-1 makes */
 
-static const char *const words[T] = {"the", "fox", "saw", "a", "red", "dog"};
+static const char *words[T] = {"the", "fox", "saw", "a", "red", "dog"};
 static const real x[T * D] = {2, 0, 0, 3, 1, 0, 0, 2, 1, 2, 0, (real)0.5, 1, 1, 2, 3, 0, 0};
 static const real other_word[D] = {0, (real)2.5, 0}; /* what "now" would be in the place of "dog" */
 
@@ -114,10 +113,8 @@ static void hash_part(void) {
     static const int32_t sentence[6] = {5, 17, 9, 5, 21, 30};
     int32_t all[VOCAB], ids[VOCAB];
     real scores[VOCAB * BINS], weights[VOCAB];
-    Selection s = {.experts = BINS, .top_k = 1, .scores = scores, .ids = ids, .weights = weights};
+    Selection s = {.tokens = 6, .token_ids = sentence, .experts = BINS, .top_k = 1, .scores = scores, .ids = ids, .weights = weights};
     for (size_t i = 0; i < VOCAB; i++) all[i] = (int32_t)i;
-    s.tokens = 6;
-    s.token_ids = sentence;
     routing_rule_find("hash")->forward(&s);
     show_ids("token ids", sentence, 1, 6);
     show_ids("experts of 4: the same id, the same expert", ids, 1, 6);
@@ -148,7 +145,9 @@ int main(void) {
     memcpy(changed + LAST * D, other_word, sizeof other_word);
     softmax_forward(p_changed, changed, T, E);
 
+    printf("lesson 13: experts choose tokens; and four other ways to route\n");
     show_step("1. Tokens choose: each its best expert");
+    show_matrix("x, a row for each word: the, fox, saw, a, red, dog", x, T, D);
     show_matrix("p, a row for each word", p, T, E);
     for (size_t t = 0; t < T; t++) topk_select(first + t, p + t * E, E, 1);
     count_loads(load, first, T);
@@ -165,7 +164,8 @@ int main(void) {
 
     show_step("3. The future leaks: \"now\" instead of \"dog\" at the end");
     experts_choose(ids_changed, p_changed, T, TAKES);
-    show_choices(ids_changed, p_changed, LAST);
+    words[LAST] = "now";
+    show_choices(ids_changed, p_changed, T);
     const char *kept[2], *const rules[2] = {"switch", "expert-choice"};
     for (size_t i = 0; i < 2; i++) {
         layer(y, rules[i], 0, x, T);

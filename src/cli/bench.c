@@ -3,6 +3,7 @@
  * machine: a share of peak compares with the peak measured in the same run, so figures of two machines, or of a busy and a quiet one, can be held
  * side by side only as shares. */
 #include "cli/bench.h"
+#include "cli/device.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ static void json_quantity(const char *name, double value) {
 }
 
 void bench_report(Bench *b, const BenchResult *r) {
-    const double gflops = r->flops / r->seconds * 1e-9, peak = b->peak_gflops[r->threads > 1];
+    const double gflops = r->flops / r->seconds * 1e-9, peak = r->threads == 0 ? 0 : b->peak_gflops[r->threads > 1]; /* the processor's */
     if (b->json) {
         json_start(b, r->bench, r->what);
         json_field("variant", r->variant);
@@ -57,7 +58,12 @@ void bench_report(Bench *b, const BenchResult *r) {
         if (r->items > 0) json_quantity(r->unit, r->items / r->seconds);
         putchar('}');
     } else {
-        printf("  %-26s %-24s %zu thread%s %10.3f ms", r->what, r->variant, r->threads, r->threads == 1 ? " " : "s", r->seconds * 1e3);
+        printf("  %-26s %-24s ", r->what, r->variant);
+        if (r->threads > 0)
+            printf("%zu thread%s", r->threads, r->threads == 1 ? " " : "s");
+        else
+            printf("%-9s", "GPU");
+        printf(" %10.3f ms", r->seconds * 1e3);
         if (r->flops > 0) printf(" %8.1f GFLOP/s", gflops);
         if (r->flops > 0 && peak > 0) printf(" %4.0f%% of peak", 100 * gflops / peak);
         if (r->items > 0) printf("  %.4g %s", r->items / r->seconds, r->unit);
@@ -87,7 +93,8 @@ void bench_fail(Bench *b, const char *bench, const char *what, const char *why) 
 static const struct {
     const char *name;
     Status (*run)(Bench *b, Fault *f);
-} parts[] = {{"matmul", bench_matmul}, {"rows", bench_rows}, {"layer", bench_layer}, {"train", bench_train}};
+} parts[] = {{"matmul", bench_matmul}, {"matmul", bench_cuda_matmul}, {"rows", bench_rows},
+             {"layer", bench_layer},   {"layer", bench_cuda_layer},   {"train", bench_train}};
 enum { PARTS = sizeof parts / sizeof parts[0] };
 
 static Status unknown_name(const char *name, Fault *f) {
@@ -114,10 +121,13 @@ static Status run_parts(Bench *b, const char *name, Fault *f) {
 
 int cmd_bench(int argc, char **argv) {
     Bench b = {.seconds = 0.5, .threads = (size_t)threads_get()};
+    const char *device = "cpu";
     const Option table[] = {
         {"--seconds", OPT_NUMBER, &b.seconds, 0.01, 60, NULL, "S", "time spent on one measurement"},
         {"--threads", OPT_SIZE, &b.threads, 1, 1024, NULL, "N", "the larger of the two thread counts; the other is 1"},
         {"--torch", OPT_TEXT, &b.python, 0, 0, NULL, "PYTHON", "interpreter that may have PyTorch and transformers ($PYTHON, python3)"},
+        {"--device", OPT_CHOICE, &device, 0, 0, device_names, "WHERE", "cuda and auto: the GPU's variants beside the processor's"},
+        {"--precision", OPT_CHOICE, &b.precision, 0, 0, precision_names, "TYPE", "of the GPU's matrices; without it, both"},
         {"--json", OPT_FLAG, &b.json, 0, 0, NULL, NULL, "one JSON document on standard output"},
         {NULL, OPT_FLAG, NULL, 0, 0, NULL, NULL, NULL}};
     const char *name[1] = {NULL};
@@ -126,6 +136,7 @@ int cmd_bench(int argc, char **argv) {
     Fault f = {""};
     Status status = options_parse(command_find(argv[0]), table, argc, argv, name, &names, &done, &f);
     if (status == STATUS_OK && done) return STATUS_OK;
+    b.on_gpu = strcmp(device, "cpu") != 0;
     bool known = names == 0;
     for (size_t i = 0; i < PARTS && names > 0; i++) known = known || strcmp(name[0], parts[i].name) == 0;
     if (status == STATUS_OK && !known) status = unknown_name(name[0], &f);

@@ -1,6 +1,6 @@
 /* bench.h: what the parts of `moe bench` share: how long a thing takes, what this machine could do at most, one line a result.
  *
- *   bench_machine.c → measured limits → bench_matmul.c · bench_rows.c · bench_layer.c · bench_train.c → bench_report
+ *   bench_machine.c → measured limits → bench_matmul.c · bench_rows.c · bench_layer.c · bench_train.c · bench_cuda*.c → bench_report
  */
 #ifndef MOE_CLI_BENCH_H
 #define MOE_CLI_BENCH_H
@@ -16,6 +16,8 @@ typedef struct {
     size_t results; /* printed so far */
     double peak_gflops[2]; /* of the best instruction set: on one thread, on all */
     bool failed; /* a variant computed something else than the reference */
+    bool on_gpu; /* the GPU's variants too */
+    const char *precision; /* of the GPU's: "f32", "bf16", or NULL for both */
 } Bench;
 
 /* Median seconds of one call: one call to warm up, then calls until `seconds` are over, at least five. */
@@ -23,7 +25,7 @@ double bench_median_s(const Bench *b, void (*call)(void *), void *argument);
 
 typedef struct {
     const char *bench, *what, *variant; /* "matmul", "nt 512x1024x2048", "tiled avx512" */
-    size_t threads;
+    size_t threads; /* 0: on the GPU */
     double seconds; /* median */
     double flops; /* per call; 0: not counted */
     double items; /* per call, with unit; 0: not counted */
@@ -40,5 +42,8 @@ Status bench_matmul(Bench *b, Fault *f);
 Status bench_rows(Bench *b, Fault *f);
 Status bench_layer(Bench *b, Fault *f);
 Status bench_train(Bench *b, Fault *f);
+/* Nothing unless b->on_gpu; a line that says SKIP and why where there is no GPU. */
+Status bench_cuda_matmul(Bench *b, Fault *f);
+Status bench_cuda_layer(Bench *b, Fault *f);
 
 #endif

@@ -1,5 +1,6 @@
 /* cost.c: `moe cost FILE or NAME`: what a model costs, without running it. Enters: a config.json, a GGUF or a name. Leaves: parameters place by place,
- * FLOPs, bytes and the dense models of the same size, as text or JSON; a chart on request. Computes nothing itself: src/cost does. */
+ * FLOPs, bytes and the dense models of the same size, as text (cost_text.c) or JSON; a chart (cost_chart.c) on request. Computes nothing itself: src/cost
+ * does. */
 #include "cli/cost.h"
 #include "model/model.h"
 
@@ -20,108 +21,27 @@ Figure figure_bytes(uint64_t bytes) {
     size_t unit = 0;
     for (; value >= 1024 && unit + 1 < sizeof units / sizeof *units; unit++) value /= 1024;
     Figure out;
-    snprintf(out.text, sizeof out.text, unit == 0 ? "%.0f %s" : "%.2f %s", value, units[unit]);
+    snprintf(out.text, sizeof out.text, "%.*f %s", unit == 0 ? 0 : value < 999.995 ? 2 : 1, value, units[unit]); /* ten columns at most */
     return out;
 }
 
-/* ---- as text ---- */
+/* ---- what text and JSON both say ---- */
 
-static void print_title(const char *format, const char *detail) {
-    const bool color = color_wanted(stdout);
-    printf("\n%s", color ? "\x1b[1m" : "");
-    printf(format, detail);
-    printf("%s\n", color ? "\x1b[0m" : "");
-}
-
-static void print_pair(const char *label, uint64_t all, uint64_t working, const char *note) {
-    printf("  %-22s %22s %22s%s\n", label, figure_grouped(all).text, figure_grouped(working).text, note);
-}
-
-static void print_parameters(const CostReport *r) {
-    const CostParameters *p = &r->model.parameters;
-    print_title("parameters                                %s", "all            for a token");
-    print_pair("input embedding", p->embedding, p->embedding, "");
-    print_pair("attention", p->attention, p->attention, "");
-    print_pair("router", p->router, p->router, "");
-    print_pair("experts", p->experts, p->experts_active, "");
-    print_pair("shared experts", p->shared_experts, p->shared_experts, "");
-    print_pair("dense FFNs", p->dense_ffn, p->dense_ffn, "");
-    print_pair("norms", p->norms, p->norms, "");
-    print_pair("output head", p->output, p->output, r->model.shape.tied ? "  the embedding again" : "");
-    print_pair("total", p->total, p->active, "");
-    print_pair("without the embedding", p->total - p->embedding, p->active_without_embedding, "");
-}
-
-static void print_flops(const CostReport *r) {
-    const struct {
-        const char *label;
-        uint64_t value;
-    } rows[] = {{"attention", r->flops.attention},
-                {"router", r->flops.router},
-                {"experts, shared, dense", r->flops.experts},
-                {"output head", r->flops.other},
-                {"total", r->flops.total}};
-    char context[80];
-    snprintf(context, sizeof context, "%s", figure_grouped(r->context).text);
-    print_title("FLOPs for a token, at a context of %s", context);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) printf("  %-22s %22s\n", rows[i].label, figure_grouped(rows[i].value).text);
-}
-
-typedef uint64_t BytesOf(const CostReport *r, const CostType *type);
-static uint64_t resident(const CostReport *r, const CostType *type) { return cost_bytes(r->model.parameters.total, type); }
-static uint64_t touched_by_one(const CostReport *r, const CostType *type) {
+uint64_t report_resident(const CostReport *r, const CostType *type) { return cost_bytes(r->model.parameters.total, type); }
+uint64_t report_touched_by_one(const CostReport *r, const CostType *type) {
     return cost_bytes_touched(&r->model.parameters, &r->model.shape, 1, type);
 }
-static uint64_t touched_by_batch(const CostReport *r, const CostType *type) {
+uint64_t report_touched_by_batch(const CostReport *r, const CostType *type) {
     return cost_bytes_touched(&r->model.parameters, &r->model.shape, r->batch, type);
 }
-static uint64_t kv_cache(const CostReport *r, const CostType *type) { return cost_kv_bytes(&r->model.shape, r->context > 0 ? r->context : 1, type); }
+uint64_t report_kv_cache(const CostReport *r, const CostType *type) { return cost_kv_bytes(&r->model.shape, r->context > 0 ? r->context : 1, type); }
 
-static void print_row(const CostReport *r, const char *label, BytesOf *bytes_of) {
-    printf("  %-22s", label);
-    for (size_t i = 0; i < cost_type_count; i++) printf(" %11s", figure_bytes(bytes_of(r, &cost_types[i])).text);
-    putchar('\n');
-}
-
-static void print_bytes(const CostReport *r) {
-    const CostShape *s = &r->model.shape;
-    char types[128] = "", label[64];
-    for (size_t i = 0, used = 0; i < cost_type_count; i++) used += (size_t)snprintf(types + used, sizeof types - used, " %11s", cost_types[i].name);
-    print_title("bytes                  %s", types + 1);
-    print_row(r, "weights, resident", resident);
-    print_row(r, "touched by 1 token", touched_by_one);
-    snprintf(label, sizeof label, "touched by %zu", r->batch);
-    print_row(r, label, touched_by_batch);
-    if (r->context > 0)
-        snprintf(label, sizeof label, "KV cache of %zu", r->context);
+void report_at_work(char *out, size_t out_bytes, const CostModel *m) {
+    if (m->choice == COST_MIXTURES)
+        snprintf(out, out_bytes, "%zu experts, each at work on one mixture a batch, whatever the batch", m->shape.experts);
     else
-        snprintf(label, sizeof label, "KV cache, a position");
-    print_row(r, label, kv_cache);
-    if (s->experts > 0) {
-        printf("  %zu tokens are expected to meet %.4g of a layer's %zu experts, if each of them chooses %zu at random\n", r->batch,
-               cost_expected_experts(s->experts, s->top_k, r->batch), s->experts, s->top_k);
-    }
-    if (r->model.stored_bytes > 0) printf("  in this file the weights take %s\n", figure_bytes(r->model.stored_bytes).text);
-}
-
-static void print_twin(const char *label, const CostTwin *twin) {
-    printf("  %-22s %22s %22s %22s\n", label, figure_grouped(twin->hidden_dim).text, figure_grouped(twin->parameters.total).text,
-           figure_grouped(twin->flops.total).text);
-}
-
-static void print_report(const CostReport *r) {
-    const CostModel *m = &r->model;
-    printf("%s (%s): %zu layers of width %zu, %zu heads, vocabulary %zu", m->name, m->architecture, m->shape.layers, m->shape.model_dim,
-           m->shape.attention.heads, m->shape.vocab);
-    if (m->shape.experts > 0) printf(", %zu experts of which %zu work for a token", m->shape.experts, m->shape.top_k);
-    if (m->rope_base > 0) printf(", RoPE base %.9g", m->rope_base);
-    putchar('\n');
-    print_parameters(r);
-    print_flops(r);
-    print_bytes(r);
-    print_title("the dense model of the same size       %s", "FFN width             parameters            FLOPs a token");
-    print_twin("as what works", &r->equal_active);
-    print_twin("as the whole", &r->equal_total);
+        snprintf(out, out_bytes, "%zu experts of which %.4g work for a token%s", m->shape.experts, m->at_work,
+                 m->choice == COST_EXPERTS_CHOOSE ? " on average" : "");
 }
 
 /* ---- as JSON ---- */
@@ -141,6 +61,12 @@ static void json_report(const CostReport *r, bool batch_given) {
     json_string(stdout, r->model.name, strlen(r->model.name));
     printf(",\"architecture\":");
     json_string(stdout, r->model.architecture, strlen(r->model.architecture));
+    if (r->model.choice != COST_TOKENS_CHOOSE) { /* what the counts of experts mean where they are not a token's K */
+        char experts[120];
+        report_at_work(experts, sizeof experts, &r->model);
+        printf(",\"rule\":\"%s\",\"at_work\":\"%s\"", r->model.choice == COST_MIXTURES ? "soft" : "expert-choice", experts);
+        if (r->model.choice == COST_MIXTURES) printf(",\"batch\":%zu", r->batch); /* its FLOPs are shared */
+    }
     printf(",\n \"parameters\":{");
     const struct {
         const char *name;
@@ -168,10 +94,10 @@ static void json_report(const CostReport *r, bool batch_given) {
     json_count("total", f->total, true);
     printf("},\n \"bytes\":{");
     const bool more = batch_given || r->context > 0;
-    json_types("resident", r, resident, false);
-    json_types("touched_per_token", r, touched_by_one, !more);
-    if (batch_given) json_types("touched_per_batch", r, touched_by_batch, r->context == 0);
-    if (r->context > 0) json_types("kv_cache", r, kv_cache, true);
+    json_types("resident", r, report_resident, false);
+    json_types("touched_per_token", r, report_touched_by_one, !more);
+    if (batch_given) json_types("touched_per_batch", r, report_touched_by_batch, r->context == 0);
+    if (r->context > 0) json_types("kv_cache", r, report_kv_cache, true);
     printf("}}\n");
 }
 
@@ -182,7 +108,7 @@ static Status make_report(CostReport *r, const char *what, Fault *f) {
     if (what == NULL && model_shipped_path(shipped, sizeof shipped, f) != STATUS_OK) return STATUS_FAIL;
     if (cost_open(&r->model, what == NULL ? shipped : what, f) != STATUS_OK) return STATUS_FAIL;
     const CostModel *m = &r->model;
-    cost_flops(&r->flops, &m->weights, &m->shape, r->context);
+    cost_flops_in_batch(&r->flops, &m->weights, &m->shape, r->context, r->batch);
     cost_dense_twin(&r->equal_active, m, m->parameters.active, r->context);
     cost_dense_twin(&r->equal_total, m, m->parameters.total, r->context);
     return STATUS_OK;
@@ -212,6 +138,6 @@ int cmd_cost(int argc, char **argv) {
     if (json)
         json_report(&report, batch != SIZE_MAX);
     else
-        print_report(&report);
+        cost_print(&report);
     return STATUS_OK;
 }

@@ -79,7 +79,10 @@ static double touched_y(const CostModel *m, int doublings) {
 
 static void draw_curve(FILE *to, const CostModel *m) {
     open_text(to, LEFT, PLOT_TOP - 14, "start", "");
-    fprintf(to, "share of the weights that a batch reads, if its tokens choose experts at random</text>\n");
+    static const char *const why[] = {[COST_TOKENS_CHOOSE] = "if its tokens choose experts at random",
+                                      [COST_EXPERTS_CHOOSE] = "where every expert takes some of its tokens",
+                                      [COST_MIXTURES] = "where every expert works on a mixture of it"};
+    fprintf(to, "share of the weights that a batch reads, %s</text>\n", why[m->choice]);
     for (int quarter = 0; quarter <= 4; quarter++) {
         const double y = PLOT_BOTTOM - (PLOT_BOTTOM - PLOT_TOP) * quarter / 4.0;
         fprintf(to, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"#d5dae1\"/>", plot_left, y, plot_right, y);

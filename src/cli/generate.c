@@ -3,6 +3,7 @@
  * The prompt is read in one pass, then each token alone against the cache of keys and values. When the model's context is full, the newest half
  * of the tokens is read again from position 0 and writing goes on: what came before is forgotten, and standard error says so.
  * Sampling itself is model/sample.c. */
+#include "cli/device.h"
 #include "cli/input.h"
 
 #include <assert.h>
@@ -15,13 +16,13 @@ typedef struct {
     const char *model_path, *text, *tokens;
     size_t length, count, experts_used;
     SampleOptions sample;
+    Device device;
     bool json;
 } Asked;
 
 typedef struct {
     const Loaded *loaded;
-    ModelActs *acts;
-    KvCache kv;
+    Runner *runner;
     real *logits; /* (V) of the newest position */
     real *scratch; /* (2·V) */
     int32_t *tokens; /* (prompt + length) */
@@ -31,8 +32,7 @@ typedef struct {
 } Writer;
 
 static void writer_free(Writer *w) {
-    model_acts_free(w->acts);
-    kv_free(&w->kv);
+    runner_close(w->runner);
     free(w->logits);
     free(w->scratch);
     free(w->tokens);
@@ -52,22 +52,19 @@ static Status writer_new(Writer *w, const Loaded *l, const Input *in, size_t len
     w->scratch = malloc(2 * c->vocab * sizeof *w->scratch);
     if (w->tokens == NULL || w->logits == NULL || w->scratch == NULL) return fault(f, STATUS_FAIL, "out of memory: %zu tokens", whole);
     memcpy(w->tokens, in->ids, in->count * sizeof *w->tokens);
-    const Status status = kv_init(&w->kv, c, 1, w->context, f);
-    if (status != STATUS_OK) return status;
-    return model_acts_new(&w->acts, c, 1, read > again ? read : again, false, f);
+    return runner_open(&w->runner, l, w->context, read > again ? read : again, f);
 }
 
-/* Runs the newest `count` tokens behind what the cache holds; logits are then those after the newest. */
-static void writer_read(Writer *w, size_t count) {
-    assert(w->kv.filled + count <= w->context);
+/* Runs the newest `count` tokens behind what the runner holds; logits are then those after the newest. */
+static Status writer_read(Writer *w, size_t count, Fault *f) {
+    assert(w->runner->filled + count <= w->context);
     const ForwardOptions options = {.last_only = true};
-    model_forward(w->logits, &w->loaded->model, w->acts, &w->kv, w->tokens + w->total - count, 1, count, &options);
-    w->kv.filled += count;
+    return w->runner->forward(w->runner, w->logits, w->tokens + w->total - count, count, &options, f);
 }
 
-static void writer_start(Writer *w) {
+static Status writer_start(Writer *w, Fault *f) {
     w->total = w->prompt;
-    w->kv.filled = 0;
+    w->runner->filled = 0;
     w->seconds = 0;
     const size_t read = w->prompt < w->context ? w->prompt : w->context;
     if (read < w->prompt && !w->forgot) {
@@ -75,24 +72,25 @@ static void writer_start(Writer *w) {
                 w->context, read);
         w->forgot = true;
     }
-    writer_read(w, read);
+    return writer_read(w, read, f);
 }
 
 /* Draws one token and appends it. `more`: another will be wanted, so run the model on this one. */
-static int32_t writer_next(Writer *w, const SampleOptions *options, Rng *rng, bool more) {
+static Status writer_next(Writer *w, int32_t *id, const SampleOptions *options, Rng *rng, bool more, Fault *f) {
     const double began_s = time_now_s();
-    const int32_t id = sample_token(w->logits, w->loaded->model.config.vocab, options, rng, w->scratch);
-    w->tokens[w->total++] = id;
-    if (more && w->kv.filled < w->context) {
-        writer_read(w, 1);
+    Status status = STATUS_OK;
+    *id = sample_token(w->logits, w->loaded->model.config.vocab, options, rng, w->scratch);
+    w->tokens[w->total++] = *id;
+    if (more && w->runner->filled < w->context) {
+        status = writer_read(w, 1, f);
     } else if (more) {
         if (!w->forgot) fprintf(stderr, "moe generate: the context of %zu tokens is full: going on from the newest half\n", w->context);
         w->forgot = true;
-        w->kv.filled = 0;
-        writer_read(w, w->context - w->context / 2);
+        w->runner->filled = 0;
+        status = writer_read(w, w->context - w->context / 2, f);
     }
     w->seconds += time_now_s() - began_s;
-    return id;
+    return status;
 }
 
 /* A token's bytes as they are; on a terminal without control characters, which could move the cursor or worse. */
@@ -109,27 +107,29 @@ static void print_token(const Loaded *l, int32_t id, bool terminal) {
     fflush(stdout);
 }
 
-static void write_sample(Writer *w, const Asked *asked, size_t number, const Input *in) {
+static Status write_sample(Writer *w, const Asked *asked, size_t number, const Input *in, Fault *f) {
     const Loaded *l = w->loaded;
     const bool terminal = isatty(STDOUT_FILENO), color = color_wanted(stdout);
     SampleOptions options = asked->sample;
     options.seed += number;
     Rng rng;
     rng_seed(&rng, options.seed);
-    writer_start(w);
-    if (!asked->json) {
+    Status status = writer_start(w, f);
+    if (status == STATUS_OK && !asked->json) {
         if (asked->count > 1)
             printf("%s--- sample %zu, seed %" PRIu64 " ---%s\n", color ? "\033[2m" : "", number + 1, options.seed, color ? "\033[0m" : "");
         fputs(color ? "\033[2m" : "", stdout);
         fwrite(in->text, 1, in->text_bytes, stdout);
         fputs(color ? "\033[0m" : "", stdout);
     }
-    for (size_t i = 0; i < asked->length; i++) {
-        const int32_t id = writer_next(w, &options, &rng, i + 1 < asked->length);
+    for (size_t i = 0; i < asked->length && status == STATUS_OK; i++) {
+        int32_t id = 0;
+        status = writer_next(w, &id, &options, &rng, i + 1 < asked->length, f);
         if (l->has_tokenizer && id == l->tokenizer.eos) break;
         if (!asked->json) print_token(l, id, terminal);
     }
     if (!asked->json) putchar('\n');
+    return status;
 }
 
 /* "text":…,"tokens":[…],"tokens_per_second":… of what the writer has just written. */
@@ -166,10 +166,10 @@ static Status generate(const Asked *asked, const Loaded *l, const Input *in, Fau
     double seconds = 0;
     size_t written = 0;
     for (size_t i = 0; status == STATUS_OK && i < asked->count; i++) {
-        write_sample(&w, asked, i, in);
+        status = write_sample(&w, asked, i, in, f);
         seconds += w.seconds;
         written += w.total - w.prompt;
-        if (!asked->json) continue;
+        if (!asked->json || status != STATUS_OK) continue;
         if (asked->count > 1) printf("%s{\"seed\":%" PRIu64 ",", i == 0 ? "" : ",", asked->sample.seed + i);
         status = json_sample(&w, f);
         if (asked->count > 1) printf("}");
@@ -192,7 +192,7 @@ static Status check_causal(const ModelConfig *c, Fault *f) {
 }
 
 int cmd_generate(int argc, char **argv) {
-    Asked asked = {.length = 100, .count = 1, .sample = {.temperature = 0.8, .top_p = 1, .seed = 1}};
+    Asked asked = {.length = 100, .count = 1, .sample = {.temperature = 0.8, .top_p = 1, .seed = 1}, .device = DEVICE_DEFAULT};
     const Option table[] = {
         {"--text", OPT_TEXT, &asked.text, .argument = "TEXT", .help = "what to continue; - reads standard input"},
         {"--tokens", OPT_TEXT, &asked.tokens, .argument = "IDS", .help = "token ids instead of a text, as 5,17,2"},
@@ -207,6 +207,7 @@ int cmd_generate(int argc, char **argv) {
          .help = "how many samples, with seeds N, N+1, ...; --json lists them under \"samples\""},
         {"--experts-used", OPT_SIZE, &asked.experts_used, 0, 1e6, .argument = "K", .help = "experts per token; 0: as the file says"},
         {"--model", OPT_TEXT, &asked.model_path, .argument = "FILE", .help = "a GGUF; without it, the shipped model"},
+        DEVICE_OPTIONS(asked.device),
         {"--json", OPT_FLAG, &asked.json, .help = "one JSON document on standard output"},
         {0},
     };
@@ -215,10 +216,12 @@ int cmd_generate(int argc, char **argv) {
     Status status = options_parse(command_find(argv[0]), table, argc, argv, NULL, NULL, &done, &f);
     if (done) return STATUS_OK;
     if (status == STATUS_OK) status = input_check(asked.text, asked.tokens, &f);
+    if (status == STATUS_OK) status = device_check(&asked.device, &f);
     if (status != STATUS_OK) return cli_fail(argv[0], status, &f);
     Loaded loaded;
     status = loaded_open(&loaded, asked.model_path, asked.experts_used, &f);
     if (status != STATUS_OK) return cli_fail(argv[0], status, &f);
+    loaded.open_runner = device_runner(&asked.device);
     Input in = {0};
     status = check_causal(&loaded.model.config, &f);
     if (status == STATUS_OK) status = input_read_some(&in, &loaded, asked.text, asked.tokens, &f);

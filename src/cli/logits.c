@@ -1,6 +1,7 @@
 /* logits.c: `moe logits`: the logits after every position, for holding this engine against another. Enters: a text or token ids and a model.
  * Leaves: (T,V) numbers as JSON, or for people the most probable next tokens after each position. Samples nothing. */
 #include "cli/cli.h"
+#include "cli/device.h"
 #include "cli/input.h"
 #include "fast/registry.h"
 #include "model/model.h"
@@ -14,17 +15,11 @@ enum { SHOWN = 5, CHUNK = 256 };
 static Status run(real *logits, const Loaded *l, const int32_t *ids, size_t count, Fault *f) {
     const ModelConfig *c = &l->model.config;
     const size_t chunk = model_tokens_meet(c) || count < CHUNK ? count : CHUNK;
-    ModelActs *acts = NULL;
-    KvCache kv = {0};
-    Status status = model_acts_new(&acts, c, 1, chunk, false, f);
-    if (status == STATUS_OK) status = kv_init(&kv, c, 1, count, f);
-    for (size_t at = 0; at < count && status == STATUS_OK; at += chunk) {
-        const size_t positions = count - at < chunk ? count - at : chunk;
-        model_forward(logits + at * c->vocab, &l->model, acts, &kv, ids + at, 1, positions, &(ForwardOptions){0});
-        kv.filled += positions;
-    }
-    kv_free(&kv);
-    model_acts_free(acts);
+    Runner *runner = NULL;
+    Status status = runner_open(&runner, l, count, chunk, f);
+    for (size_t at = 0; at < count && status == STATUS_OK; at += chunk)
+        status = runner->forward(runner, logits + at * c->vocab, ids + at, count - at < chunk ? count - at : chunk, &(ForwardOptions){0}, f);
+    runner_close(runner);
     return status;
 }
 
@@ -101,6 +96,7 @@ int cmd_logits(int argc, char **argv) {
     const char *text = NULL, *tokens = NULL, *model = NULL, *isa = "auto";
     size_t experts_used = 0;
     bool json = false, done = false;
+    Device device = DEVICE_DEFAULT;
     static const char *const isas[] = {"auto", "portable", "avx2", "avx512", NULL};
     const Option table[] = {
         {"--text", OPT_TEXT, &text, 0, 0, NULL, "TEXT", "the text; - reads standard input"},
@@ -108,6 +104,7 @@ int cmd_logits(int argc, char **argv) {
         {"--model", OPT_TEXT, &model, 0, 0, NULL, "FILE", "a GGUF; without it, the shipped model"},
         {"--experts-used", OPT_SIZE, &experts_used, 1, 0, NULL, "K", "experts a token visits, instead of the file's number"},
         {"--isa", OPT_CHOICE, &isa, 0, 0, isas, NULL, "instruction set of the matrix products"},
+        DEVICE_OPTIONS(device),
         {"--json", OPT_FLAG, &json, 0, 0, NULL, NULL, "one JSON document with all logits"},
         {0},
     };
@@ -116,10 +113,12 @@ int cmd_logits(int argc, char **argv) {
     Status status = options_parse(command_find(argv[0]), table, argc, argv, NULL, NULL, &done, &f);
     if (status == STATUS_OK && done) return STATUS_OK;
     if (status == STATUS_OK) status = input_check(text, tokens, &f);
+    if (status == STATUS_OK) status = device_check(&device, &f);
     if (status == STATUS_OK && isa_from_name(&chosen, isa)) status = fast_use(chosen, &f);
     Loaded l;
     if (status == STATUS_OK) status = loaded_open(&l, model, experts_used, &f);
     if (status == STATUS_OK) {
+        l.open_runner = device_runner(&device);
         status = logits_of(&l, text, tokens, json, &f);
         loaded_close(&l);
     }

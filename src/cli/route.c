@@ -1,6 +1,7 @@
 /* route.c: who went where and why. Enters: a text. One forward pass is recorded into a Trace; everything printed here and in route_view.c is
  * read from it. Leaves: the picture on a terminal, or JSON; with --trace also the trace as a file. */
 #include "cli/route.h"
+#include "cli/device.h"
 #include "cli/input.h"
 
 #include <string.h>
@@ -8,6 +9,7 @@
 typedef struct {
     const char *model_path, *text, *tokens, *trace_path, *detail;
     size_t experts_used, layer, noise;
+    Device device;
     bool json;
 } Asked;
 
@@ -121,7 +123,7 @@ static Status route(const Asked *asked, const Loaded *l, const Input *in, Fault 
 
 int cmd_route(int argc, char **argv) {
     static const char *const details[] = {"routing", "vectors", "large", NULL};
-    Asked asked = {.layer = SIZE_MAX, .noise = SIZE_MAX, .detail = "vectors"};
+    Asked asked = {.layer = SIZE_MAX, .noise = SIZE_MAX, .detail = "vectors", .device = DEVICE_DEFAULT};
     const Option table[] = {
         {"--text", OPT_TEXT, &asked.text, .argument = "TEXT", .help = "what to route; - reads standard input"},
         {"--tokens", OPT_TEXT, &asked.tokens, .argument = "IDS", .help = "token ids instead of a text, as 5,17,2"},
@@ -131,6 +133,7 @@ int cmd_route(int argc, char **argv) {
         {"--trace", OPT_TEXT, &asked.trace_path, .argument = "FILE", .help = "save what was recorded, as GGUF"},
         {"--detail", OPT_CHOICE, &asked.detail, .choices = details, .argument = "WHAT", .help = "what --trace records, each with all before it"},
         {"--model", OPT_TEXT, &asked.model_path, .argument = "FILE", .help = "a GGUF; without it, the shipped model"},
+        DEVICE_OPTIONS(asked.device),
         {"--json", OPT_FLAG, &asked.json, .help = "one JSON document on standard output"},
         {0},
     };
@@ -139,10 +142,12 @@ int cmd_route(int argc, char **argv) {
     Status status = options_parse(command_find(argv[0]), table, argc, argv, NULL, NULL, &done, &f);
     if (done) return STATUS_OK;
     if (status == STATUS_OK) status = input_check(asked.text, asked.tokens, &f);
+    if (status == STATUS_OK) status = device_check(&asked.device, &f);
     if (status != STATUS_OK) return cli_fail(argv[0], status, &f);
     Loaded loaded;
     status = loaded_open(&loaded, asked.model_path, asked.experts_used, &f);
     if (status != STATUS_OK) return cli_fail(argv[0], status, &f);
+    loaded.open_runner = device_runner(&asked.device);
     Input in;
     status = input_read_some(&in, &loaded, asked.text, asked.tokens, &f);
     if (status == STATUS_OK) status = route(&asked, &loaded, &in, &f);

@@ -78,47 +78,84 @@ static const Family *family_find(const char *model_type) {
     return NULL;
 }
 
-static Status unknown_family(const char *model_type, const char *label, Fault *f) {
-    char known[400] = "";
+/* `type` is what the file has for model_type, NULL when it is absent or not a text. */
+static Status unknown_family(const JsonValue *type, const char *label, Fault *f) {
+    char known[400] = "", found[64];
     for (size_t i = 0, used = 0; i < cost_family_count; i++) {
         const char *names = cost_families[i].model_types;
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%.*s", i > 0 ? ", " : "", first_length(names), names);
     }
-    return fault(f, STATUS_FAIL, "%s: model_type: \"%.60s\" is not known here; known are %s", label, model_type, known);
+    if (type == NULL) return fault(f, STATUS_FAIL, "%s: the field model_type is missing, which says the family; known are %s", label, known);
+    json_value_say(type, found, sizeof found);
+    return fault(f, STATUS_FAIL, "%s: model_type: %s is not known here; known are %s", label, found, known);
+}
+
+/* A name of a list of names between spaces: the first at or after `*at`, which moves behind it; false at the end. */
+static bool next_name(const char **at, char *name, size_t name_bytes) {
+    *at += strspn(*at, " ");
+    snprintf(name, name_bytes, "%.*s", first_length(*at), *at);
+    *at += first_length(*at);
+    return name[0] != '\0';
+}
+
+/* What the family itself calls a field. */
+static void own_name(const Config *c, FieldId id, char *name, size_t name_bytes) {
+    for (const char *at = fields[id].names; next_name(&at, name, name_bytes);) {
+        if (among(c->family->spellings, name)) return;
+    }
+    snprintf(name, name_bytes, "%.*s", first_length(fields[id].names), fields[id].names);
 }
 
 static Status missing_field(const Config *c, FieldId id) {
-    char read[420] = "";
+    char read[420] = "", own[64], name[64], others[100] = "";
     size_t used = 0;
     for (size_t i = 0; i == 0 || c->family->reads[i].id != VOCAB; i++) {
-        const char *names = fields[c->family->reads[i].id].names;
-        if (used < sizeof read) used += (size_t)snprintf(read + used, sizeof read - used, "%s%.*s", i > 0 ? ", " : "", first_length(names), names);
+        own_name(c, c->family->reads[i].id, own, sizeof own);
+        if (used < sizeof read) used += (size_t)snprintf(read + used, sizeof read - used, "%s%s", i > 0 ? ", " : "", own);
     }
-    char spellings[100] = "";
-    const char *first = fields[id].names, *others = strchr(first, ' ');
-    snprintf(spellings, sizeof spellings, "%.*s%s%s%s", first_length(first), first, others != NULL ? " (or" : "", others != NULL ? others : "",
-             others != NULL ? ")" : "");
-    return fault(c->f, STATUS_FAIL, "%s: the field %s is missing; for %.*s these are read: %s", c->label, spellings,
+    own_name(c, id, own, sizeof own);
+    used = 0;
+    for (const char *at = fields[id].names; next_name(&at, name, sizeof name);) {
+        if (strcmp(name, own) != 0 && used < sizeof others)
+            used += (size_t)snprintf(others + used, sizeof others - used, "%s%s", used == 0 ? " (or " : " ", name);
+    }
+    return fault(c->f, STATUS_FAIL, "%s: the field %s%s%s is missing; for %.*s these are read: %s", c->label, own, others, used > 0 ? ")" : "",
                  first_length(c->family->model_types), c->family->model_types, read);
 }
 
-/* The first of a field's names that the file has. */
-static const JsonValue *find_field(const Config *c, FieldId id, char *name, size_t name_bytes) {
-    const JsonValue *found = NULL;
-    snprintf(name, name_bytes, "%.*s", first_length(fields[id].names), fields[id].names);
-    for (const char *at = fields[id].names; found == NULL && *at != '\0'; at += strspn(at, " ")) {
-        char spelled[64];
-        snprintf(spelled, sizeof spelled, "%.*s", first_length(at), at);
-        at += first_length(at);
-        found = json_value_find(c->object, spelled);
-        if (found != NULL) snprintf(name, name_bytes, "%s", spelled);
+/* Whether a field says something under this name: where null only means "as if absent", null does not. */
+static const JsonValue *said(const Config *c, FieldId id, const char *name) {
+    const JsonValue *v = json_value_find(c->object, name);
+    return v != NULL && json_value_is_null(v) && !fields[id].null_is_none ? NULL : v;
+}
+
+/* The field under the family's own name, or under another that stands alone; two that contradict each other are refused, since who reads one of them counts
+ * another model than who reads the other. `name` becomes the one it was found under. */
+static Status find_field(const Config *c, FieldId id, const JsonValue **found, char *name, size_t name_bytes) {
+    char other[64], one_says[64], other_says[64];
+    own_name(c, id, name, name_bytes);
+    *found = said(c, id, name);
+    for (const char *at = fields[id].names; next_name(&at, other, sizeof other);) {
+        const JsonValue *v = said(c, id, other);
+        if (v == NULL || v == *found) continue;
+        if (*found == NULL) {
+            *found = v;
+            snprintf(name, name_bytes, "%s", other);
+            continue;
+        }
+        json_value_say(*found, one_says, sizeof one_says);
+        json_value_say(v, other_says, sizeof other_says);
+        if (strcmp(one_says, other_says) == 0) continue;
+        return fault(c->f, STATUS_FAIL, "%s: %s is %s and %s is %s: expected one value, since both name the same", c->label, name, one_says, other,
+                     other_says);
     }
-    return found;
+    return STATUS_OK;
 }
 
 static Status read_field(Config *c, FieldId id, size_t absent) {
     char name[64], found[64];
-    const JsonValue *v = find_field(c, id, name, sizeof name);
+    const JsonValue *v = NULL;
+    if (find_field(c, id, &v, name, sizeof name) != STATUS_OK) return STATUS_FAIL;
     c->value[id] = absent;
     if (v != NULL && json_value_is_null(v) && fields[id].null_is_none) {
         c->value[id] = NONE;
@@ -158,33 +195,87 @@ static Status read_fields(Config *c) {
     return STATUS_OK;
 }
 
+/* ---- what no field says alone; cost_shape_check holds the same, but knows no names ---- */
+
+/* The name that a field was read under; the family's own where it is absent. */
+typedef struct {
+    char text[64];
+} Name;
+static Name name_of(const Config *c, FieldId id) {
+    const JsonValue *found = NULL;
+    Name name;
+    (void)find_field(c, id, &found, name.text, sizeof name.text); /* a contradiction was refused when the field was read */
+    return name;
+}
+
+static Status check_top_k(const Config *c, const CostShape *s) {
+    if (s->experts == 0 || (s->top_k >= 1 && s->top_k <= s->experts)) return STATUS_OK;
+    return fault(c->f, STATUS_FAIL, "%s: %s: expected 1 to %zu, as %s says, found %zu", c->label, name_of(c, TOP_K).text, s->experts,
+                 name_of(c, EXPERTS).text, s->top_k);
+}
+
+static Status check_heads(const Config *c, const CostShape *s) {
+    const CostAttention *a = &s->attention;
+    const Name heads = name_of(c, HEADS), kv_heads = name_of(c, KV_HEADS), width = name_of(c, WIDTH), head_dim = name_of(c, HEAD_DIM);
+    if (a->kind == COST_HEADS && a->head_dim == 0)
+        return fault(c->f, STATUS_FAIL, "%s: %s: expected at most %zu, as %s says, or a %s; found %zu", c->label, heads.text, s->model_dim,
+                     width.text, head_dim.text, a->heads);
+    char quotient[140];
+    snprintf(quotient, sizeof quotient, "%s / %s", width.text, heads.text);
+    const char *head = c->value[HEAD_DIM] == NONE ? quotient : head_dim.text;
+    const struct {
+        const char *count_name, *width_name;
+        size_t count, width;
+    } products[] = {
+        {heads.text, head, a->heads, a->head_dim},
+        {kv_heads.text, head, a->kv_heads, a->head_dim},
+        {kv_heads.text, quotient, a->norm_width > 2 * COST_WIDTH_MOST ? a->kv_heads : 0, s->model_dim / a->heads}, /* OLMoE's norms */
+        {heads.text, "the sum of qk_nope_head_dim and qk_rope_head_dim", a->heads, a->nope_dim + a->rope_dim},
+        {heads.text, "the sum of qk_nope_head_dim and v_head_dim", a->heads, a->nope_dim + a->value_dim},
+    };
+    for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
+        if (products[i].count * products[i].width <= COST_WIDTH_MOST) continue;
+        return fault(c->f, STATUS_FAIL, "%s: %s times %s: expected at most %d, found %zu times %zu", c->label, products[i].count_name,
+                     products[i].width_name, COST_WIDTH_MOST, products[i].count, products[i].width);
+    }
+    return STATUS_OK;
+}
+
+/* ---- the whole ---- */
+
 /* rope_theta, as it was; or in rope_parameters, which holds one set or one for each kind of layer. */
-static double rope_base(const JsonValue *object) {
-    double base = 0;
-    const JsonValue *parameters = json_value_find(object, "rope_parameters");
-    if (json_value_number(json_value_find(object, "rope_theta"), &base)) return base;
-    if (json_value_number(json_value_find(parameters, "rope_theta"), &base)) return base;
-    (void)json_value_number(json_value_find(json_value_find(parameters, "full_attention"), "rope_theta"), &base);
-    return base;
+static Status read_rope_base(const Config *c, double *base) {
+    double alone = 0, within = 0;
+    const JsonValue *parameters = json_value_find(c->object, "rope_parameters");
+    const bool is_alone = json_value_number(json_value_find(c->object, "rope_theta"), &alone);
+    const bool is_within = json_value_number(json_value_find(parameters, "rope_theta"), &within);
+    if (is_alone && is_within && alone != within)
+        return fault(c->f, STATUS_FAIL, "%s: rope_theta is %.9g and rope_parameters.rope_theta is %.9g: expected one value, since both name the same",
+                     c->label, alone, within);
+    *base = is_alone ? alone : within;
+    if (!is_alone && !is_within) (void)json_value_number(json_value_find(json_value_find(parameters, "full_attention"), "rope_theta"), base);
+    return STATUS_OK;
 }
 
 static Status read_config(CostModel *m, const JsonValue *root, const char *label, Fault *f) {
     const JsonValue *text = json_value_find(root, "text_config"); /* of a model that also sees or hears */
     Config c = {.object = json_value_is_object(text) ? text : root, .label = label, .f = f};
     const JsonValue *type = json_value_find(c.object, "model_type");
-    const char *model_type = json_value_text(type != NULL ? type : json_value_find(root, "model_type"));
-    if (model_type == NULL) return fault(f, STATUS_FAIL, "%s: the field model_type is missing or not a text: it says which family this is", label);
-    c.family = family_find(model_type);
-    if (c.family == NULL) return unknown_family(model_type, label, f);
+    if (type == NULL) type = json_value_find(root, "model_type");
+    const char *model_type = json_value_text(type);
+    c.family = model_type == NULL ? NULL : family_find(model_type);
+    if (c.family == NULL) return unknown_family(type, label, f);
     if (json_value_find(c.object, "per_layer_config") != NULL)
         return fault(f, STATUS_FAIL, "%s: per_layer_config: layers of different sizes are not counted here", label);
     snprintf(m->architecture, sizeof m->architecture, "%s", model_type);
-    if (read_fields(&c) != STATUS_OK || c.family->build(&c, &m->shape) != STATUS_OK) return STATUS_FAIL;
+    if (read_fields(&c) != STATUS_OK || read_rope_base(&c, &m->rope_base) != STATUS_OK) return STATUS_FAIL;
+    if (c.family->build(&c, &m->shape) != STATUS_OK) return STATUS_FAIL;
+    if (check_top_k(&c, &m->shape) != STATUS_OK || check_heads(&c, &m->shape) != STATUS_OK) return STATUS_FAIL;
     Fault shape;
     if (cost_shape_check(&m->shape, &shape) != STATUS_OK) return fault(f, STATUS_FAIL, "%s: %s", label, shape.text);
-    m->rope_base = rope_base(c.object);
     cost_parameters(&m->parameters, &m->shape);
     cost_weights(&m->weights, &m->shape);
+    m->at_work = (double)m->shape.top_k;
     return STATUS_OK;
 }
 

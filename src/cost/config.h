@@ -22,6 +22,7 @@ enum { NO = 0, YES = 1, FAMILY_FIELDS = 26 };
 typedef struct Config Config;
 typedef struct {
     const char *model_types; /* the first is the usual one */
+    const char *spellings; /* its own names of fields, where they are not the usual ones */
     Status (*build)(const Config *c, CostShape *s);
     struct {
         FieldId id;

@@ -86,7 +86,10 @@ void cost_parameters(CostParameters *out, const CostShape *s);
 uint64_t cost_attention_parameters(const CostAttention *a, size_t model_dim);
 uint64_t cost_ffn_parameters(const CostFfn *ffn, size_t model_dim);
 
-typedef struct { uint64_t attention, router, ffn, output; } CostWeights; /* of the matrices that one token is multiplied with; ffn: K experts, shared, dense */
+typedef struct { /* of the matrices that one token is multiplied with */
+    uint64_t attention, router, ffn, output; /* ffn: K experts, shared, dense */
+    uint64_t slots, mixing;                  /* COST_MIXTURES: of the experts, which a batch is multiplied with once; what leads a token into mixtures and back */
+} CostWeights;
 void cost_weights(CostWeights *out, const CostShape *s);
 
 /* ======== types.c: parameters → bytes ======== */
@@ -111,8 +114,15 @@ uint64_t cost_kv_bytes(const CostShape *s, size_t context, const CostType *type)
 typedef struct { uint64_t attention, router, experts, other, total; } CostFlops; /* experts: with shared and dense; other: the output head */
 /* Per token; two per multiply-add of a matrix product. attention = 2·weights + 2·H·(key + value width)·positions seen, at most `context`. */
 void cost_flops(CostFlops *out, const CostWeights *w, const CostShape *s, size_t context);
+/* The same of one of `tokens` tokens that are computed together, at least 1: they share what is multiplied once a batch. cost_flops: one token alone. */
+void cost_flops_in_batch(CostFlops *out, const CostWeights *w, const CostShape *s, size_t context, size_t tokens);
 
 /* ======== open.c: from outside ======== */
+typedef enum {
+    COST_TOKENS_CHOOSE,  /* each K experts */
+    COST_EXPERTS_CHOOSE, /* each takes on·T/E of T tokens: all are read, and `on` of them work for a token on average (rule expert-choice) */
+    COST_MIXTURES        /* each works on one mixture of a batch, whatever its size: all are read and all have a say in every token (rule soft) */
+} CostChoice;
 typedef struct {
     char name[256];         /* what was asked for, without folder and ending */
     char architecture[64];  /* config: model_type; GGUF: general.architecture */
@@ -120,9 +130,11 @@ typedef struct {
     CostShape shape;        /* of a GGUF: what the functions above read, the counts come from its tensors */
     CostParameters parameters;
     CostWeights weights;
+    CostChoice choice;      /* who chooses: told by a GGUF's rule. Unless tokens do, the shape's top_k is E: any expert may be met */
+    double at_work;         /* experts that work for a token, on average: K, or take_factor, or E */
     uint64_t stored_bytes;  /* of a GGUF's tensors as they lie in the file; 0 for a configuration */
 } CostModel;
-/* The same model with another number of experts per token, 1 to E; of experts without biases. */
+/* The same model with another number of experts per token, 1 to E; of experts without biases. Where tokens do not choose, nothing changes. */
 void cost_use_experts(CostModel *m, size_t top_k);
 /* `what`: a config.json, a folder that holds one, a GGUF, or a name of data/models. */
 Status cost_open(CostModel *m, const char *what, Fault *f);

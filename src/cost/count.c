@@ -121,7 +121,7 @@ Status cost_shape_check(const CostShape *s, Fault *f) {
         {"the matrices of an expert", s->expert.matrices, 0, 3},
         {"the matrices of a shared expert", s->shared.matrices, 0, 3},
         {"the number of experts", s->experts, 0, COST_EXPERTS_MOST},
-        {"the number of experts per token", s->top_k, 0, s->experts},
+        {"the number of experts per token", s->top_k, s->experts > 0, s->experts},
         {"the number of further embeddings", s->more_embeddings, 0, 2},
         {"the parameters of a norm", s->norm_parameters, 0, 2 * COST_WIDTH_MOST},
     };

@@ -247,36 +247,37 @@ static Status build_switch(const Config *c, CostShape *s) {
 /* clang-format off */
 #define SIZES {VOCAB, NEEDED}, {WIDTH, NEEDED}, {LAYERS, NEEDED}, {HEADS, NEEDED}
 #define MOE_SIZES {EXPERTS, NEEDED}, {TOP_K, NEEDED}
+#define STACK_NAMES "d_model num_layers num_heads d_kv d_ff"
 #define STACKS {HEAD_DIM, NEEDED}, {HIDDEN, NEEDED}, {BUCKETS, 32}
 #define LATENT {QUERY_RANK, NEEDED}, {KV_RANK, NEEDED}, {NOPE_DIM, NEEDED}, {ROPE_DIM, NEEDED}, {VALUE_DIM, NEEDED}
 #define QWEN_WINDOW {USE_WINDOW, NO}, {WINDOW, 4096}
 const Family cost_families[] = {
-    {"mixtral", build_mixtral, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, MOE_SIZES, {WINDOW, NONE}, {TIED, NO}}},
-    {"olmoe", build_olmoe, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, MOE_SIZES, {ATTENTION_BIAS, NO}, {TIED, NO}}},
-    {"qwen2_moe", build_qwen2_moe, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {EXPERT_HIDDEN, NEEDED}, {SHARED_HIDDEN, NEEDED}, MOE_SIZES,
+    {"mixtral", "", build_mixtral, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, MOE_SIZES, {WINDOW, NONE}, {TIED, NO}}},
+    {"olmoe", "num_experts", build_olmoe, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, MOE_SIZES, {ATTENTION_BIAS, NO}, {TIED, NO}}},
+    {"qwen2_moe", "num_experts", build_qwen2_moe, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {EXPERT_HIDDEN, NEEDED}, {SHARED_HIDDEN, NEEDED}, MOE_SIZES,
         {SPARSE_STEP, 1}, {MLP_ONLY, NONE}, {QKV_BIAS, YES}, QWEN_WINDOW, {WINDOW_FROM, 28}, {LAYER_TYPES, NONE}, {TIED, NO}}},
-    {"qwen3_moe", build_qwen3_moe, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {EXPERT_HIDDEN, NEEDED}, MOE_SIZES,
+    {"qwen3_moe", "num_experts", build_qwen3_moe, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {EXPERT_HIDDEN, NEEDED}, MOE_SIZES,
         {SPARSE_STEP, 1}, {MLP_ONLY, NONE}, {ATTENTION_BIAS, NO}, QWEN_WINDOW, {TIED, NO}}},
-    {"deepseek_v2", build_deepseek, {SIZES, {HIDDEN, NEEDED}, {EXPERT_HIDDEN, NEEDED}, MOE_SIZES, {SHARED, NEEDED}, {FIRST_DENSE, 0}, LATENT,
+    {"deepseek_v2", "n_routed_experts", build_deepseek, {SIZES, {HIDDEN, NEEDED}, {EXPERT_HIDDEN, NEEDED}, MOE_SIZES, {SHARED, NEEDED}, {FIRST_DENSE, 0}, LATENT,
         {ATTENTION_BIAS, NO}, {FFN_BIAS, NO}, {TIED, NO}}},
-    {"deepseek_v3", build_deepseek_v3, {SIZES, {HIDDEN, NEEDED}, {EXPERT_HIDDEN, NEEDED}, MOE_SIZES, {SHARED, NEEDED}, {FIRST_DENSE, 3}, LATENT,
+    {"deepseek_v3", "n_routed_experts", build_deepseek_v3, {SIZES, {HIDDEN, NEEDED}, {EXPERT_HIDDEN, NEEDED}, MOE_SIZES, {SHARED, NEEDED}, {FIRST_DENSE, 3}, LATENT,
         {ATTENTION_BIAS, NO}, {TIED, NO}}},
-    {"gpt_oss", build_gpt_oss, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, 64}, {HIDDEN, NEEDED}, MOE_SIZES, {WINDOW, 128}, {LAYER_TYPES, NONE},
+    {"gpt_oss", "", build_gpt_oss, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, 64}, {HIDDEN, NEEDED}, MOE_SIZES, {WINDOW, 128}, {LAYER_TYPES, NONE},
         {ATTENTION_BIAS, YES}, {TIED, NO}}},
-    {"llama4_text llama4", build_llama4, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, 128}, {HIDDEN, NEEDED}, {DENSE_HIDDEN, NEEDED}, MOE_SIZES, {MOE_LAYERS, NONE},
+    {"llama4_text llama4", "", build_llama4, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, 128}, {HIDDEN, NEEDED}, {DENSE_HIDDEN, NEEDED}, MOE_SIZES, {MOE_LAYERS, NONE},
         {MOE_STEP, 1}, {CHUNK, 8192}, {NO_ROPE, NONE}, {NO_ROPE_STEP, 4}, {LAYER_TYPES, NONE}, {ATTENTION_BIAS, NO}, {TIED, NO}}},
-    {"phimoe", build_phimoe, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, MOE_SIZES, {WINDOW, NONE}, {ATTENTION_BIAS, NO}, {HEAD_BIAS, NO},
+    {"phimoe", "", build_phimoe, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, MOE_SIZES, {WINDOW, NONE}, {ATTENTION_BIAS, NO}, {HEAD_BIAS, NO},
         {TIED, NO}}},
-    {"granitemoe", build_mixtral, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, MOE_SIZES, {ATTENTION_BIAS, NO}, {TIED, NO}}},
-    {"granitemoeshared", build_mixtral, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {SHARED_HIDDEN, 0}, MOE_SIZES, {ATTENTION_BIAS, NO},
+    {"granitemoe", "", build_mixtral, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, MOE_SIZES, {ATTENTION_BIAS, NO}, {TIED, NO}}},
+    {"granitemoeshared", "shared_intermediate_size", build_mixtral, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {SHARED_HIDDEN, 0}, MOE_SIZES, {ATTENTION_BIAS, NO},
         {TIED, NO}}},
-    {"switch_transformers", build_switch, {SIZES, STACKS, {DECODER_LAYERS, 12}, {EXPERTS, NEEDED}, {ENCODER_SPARSE, 3}, {DECODER_SPARSE, 3}, {ENCODER_STEP, NONE},
+    {"switch_transformers", STACK_NAMES " num_experts", build_switch, {SIZES, STACKS, {DECODER_LAYERS, 12}, {EXPERTS, NEEDED}, {ENCODER_SPARSE, 3}, {DECODER_SPARSE, 3}, {ENCODER_STEP, NONE},
         {DECODER_STEP, NONE}, {ROUTER_BIAS, NO}, {TIED, YES}}},
-    {"t5", build_t5, {SIZES, STACKS, {DECODER_LAYERS, NONE}, {ACTIVATION, NONE}, {GATED, NONE}}},
-    {"llama", build_dense, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {ATTENTION_BIAS, NO}, {FFN_BIAS, NO}, {TIED, NO}}},
-    {"mistral", build_dense, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {WINDOW, 4096}, {TIED, NO}}},
-    {"qwen2", build_qwen2, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, QWEN_WINDOW, {WINDOW_FROM, 28}, {LAYER_TYPES, NONE}, {TIED, NO}}},
-    {"qwen3", build_qwen3, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, 128}, {HIDDEN, NEEDED}, {ATTENTION_BIAS, NO}, QWEN_WINDOW, {WINDOW_FROM, 28},
+    {"t5", STACK_NAMES, build_t5, {SIZES, STACKS, {DECODER_LAYERS, NONE}, {ACTIVATION, NONE}, {GATED, NONE}}},
+    {"llama", "", build_dense, {SIZES, {KV_HEADS, NONE}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {ATTENTION_BIAS, NO}, {FFN_BIAS, NO}, {TIED, NO}}},
+    {"mistral", "", build_dense, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, {WINDOW, 4096}, {TIED, NO}}},
+    {"qwen2", "", build_qwen2, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, NONE}, {HIDDEN, NEEDED}, QWEN_WINDOW, {WINDOW_FROM, 28}, {LAYER_TYPES, NONE}, {TIED, NO}}},
+    {"qwen3", "", build_qwen3, {SIZES, {KV_HEADS, NEEDED}, {HEAD_DIM, 128}, {HIDDEN, NEEDED}, {ATTENTION_BIAS, NO}, QWEN_WINDOW, {WINDOW_FROM, 28},
         {LAYER_TYPES, NONE}, {TIED, NO}}},
 };
 /* clang-format on */

@@ -21,6 +21,9 @@ static bool only_blank(const char *from, const char *end) {
 
 Status json_parse(JsonValue **root, const char *text, size_t bytes, const char *label, Fault *f) {
     const char *stopped = text;
+    *root = NULL;
+    if (only_blank(text, text + bytes))
+        return fault(f, STATUS_FAIL, "%s: expected a JSON object, {...}, found nothing: it %s", label, bytes == 0 ? "is empty" : "holds only blanks");
     *root = cJSON_ParseWithLengthOpts(text, bytes, &stopped, false);
     if (*root == NULL) {
         if (stopped == NULL || stopped < text || stopped > text + bytes) stopped = text;

@@ -109,11 +109,12 @@ static Status open_name(CostModel *m, const char *word, Fault *f) {
 }
 
 void cost_use_experts(CostModel *m, size_t top_k) {
-    if (m->shape.experts == 0) return;
+    if (m->shape.experts == 0 || m->choice != COST_TOKENS_CHOOSE) return;
     CostParameters *p = &m->parameters;
     const uint64_t one = p->experts / m->shape.experts, others = p->active - p->experts_active;
     m->weights.ffn = m->weights.ffn - p->experts_active + one * top_k;
     m->shape.top_k = top_k;
+    m->at_work = (double)top_k;
     p->experts_active = one * top_k;
     p->active = others + p->experts_active;
     p->active_without_embedding = p->active - p->embedding;

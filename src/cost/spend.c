@@ -47,19 +47,22 @@ uint64_t cost_kv_bytes(const CostShape *s, size_t context, const CostType *type)
 
 /* ---- a token ---- */
 
-void cost_flops(CostFlops *out, const CostWeights *w, const CostShape *s, size_t context) {
+void cost_flops_in_batch(CostFlops *out, const CostWeights *w, const CostShape *s, size_t context, size_t tokens) {
     const CostAttention *a = &s->attention;
+    const uint64_t batch = tokens > 0 ? tokens : 1;
     const uint64_t key_and_value = a->kind == COST_LATENT ? a->nope_dim + a->rope_dim + a->value_dim : 2 * a->head_dim;
     uint64_t positions = 0; /* over all attentions */
     for (size_t l = 0; l < s->layers; l++) positions += seen(s, l, context) + (looks_at_encoder(s, l) ? context : 0);
     *out = (CostFlops){
         .attention = 2 * w->attention + 2 * a->heads * key_and_value * positions,
-        .router = 2 * w->router,
-        .experts = 2 * w->ffn,
+        .router = 2 * (w->router + w->mixing),
+        .experts = 2 * w->ffn + (2 * w->slots + batch / 2) / batch,
         .other = 2 * w->output,
     };
     out->total = out->attention + out->router + out->experts + out->other;
 }
+
+void cost_flops(CostFlops *out, const CostWeights *w, const CostShape *s, size_t context) { cost_flops_in_batch(out, w, s, context, 1); }
 
 /* ---- the dense twin ---- */
 

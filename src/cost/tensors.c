@@ -5,7 +5,9 @@
  * sinks, tables of frequencies) take part in no matrix product. RoPE frequencies are no parameters and are left out.
  */
 #include "cost/cost.h"
+#include "moe/moe.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef enum { IN_EMBEDDING, IN_ATTENTION, IN_ROUTER, IN_EXPERTS, IN_SHARED, IN_DENSE, IN_NORMS, IN_OUTPUT, IN_NOTHING, IN_UNKNOWN } Place;
@@ -114,7 +116,36 @@ static Status read_keys(const Keys *k, CostShape *s) {
     if (get_size(k, "expert_count", &s->experts, &none) != STATUS_OK) return STATUS_FAIL;
     if (get_size(k, "expert_used_count", &s->top_k, s->experts > 0 ? NULL : &none) != STATUS_OK) return STATUS_FAIL;
     if (s->experts == 0) s->top_k = 0;
+    if (s->experts > 0 && (s->top_k < 1 || s->top_k > s->experts))
+        return fault(k->f, STATUS_FAIL, "%s: key %s.expert_used_count: expected 1 to %zu, as expert_count says, found %zu", k->g->path,
+                     k->architecture, s->experts, s->top_k);
     return read_attention(k, s) == STATUS_OK && read_windows(k, s) == STATUS_OK ? STATUS_OK : STATUS_FAIL;
+}
+
+/* Who chooses, as this program's own files say. Others know no rule: there a token chooses. */
+static Status read_rule(const Keys *k, CostModel *m) {
+    CostShape *s = &m->shape;
+    const double usual = 2;
+    char key[160], name[64];
+    GgufString text;
+    m->at_work = (double)s->top_k;
+    snprintf(key, sizeof key, "%s.routing.rule", k->architecture);
+    if (s->experts == 0 || gguf_find(k->g, key) == NULL) return STATUS_OK;
+    if (gguf_get_string(k->g, key, &text, NULL, k->f) != STATUS_OK) return STATUS_FAIL;
+    snprintf(name, sizeof name, "%.*s", (int)(text.count < sizeof name ? text.count : sizeof name - 1), text.bytes);
+    const RoutingRule *rule = routing_rule_find(name);
+    if (rule == NULL) return fault(k->f, STATUS_FAIL, "%s: key %s: expected the name of a rule, found \"%s\"", k->g->path, key, name);
+    if (!rule->experts_choose && !rule->mixes) return STATUS_OK;
+    m->choice = rule->mixes ? COST_MIXTURES : COST_EXPERTS_CHOOSE;
+    s->top_k = s->experts;
+    m->at_work = (double)s->experts;
+    if (rule->mixes) return STATUS_OK;
+    snprintf(key, sizeof key, "%s.routing.take_factor", k->architecture);
+    if (gguf_get_f64(k->g, key, &m->at_work, &usual, k->f) != STATUS_OK) return STATUS_FAIL;
+    if (!(m->at_work > 0 && isfinite(m->at_work)))
+        return fault(k->f, STATUS_FAIL, "%s: key %s: expected a finite number above 0, found %g", k->g->path, key, m->at_work);
+    m->at_work = fmin(m->at_work, (double)s->experts); /* more than all of a batch no expert takes */
+    return STATUS_OK;
 }
 
 /* ---- tensors ---- */
@@ -122,6 +153,7 @@ static const uint64_t COUNT_MOST = (uint64_t)1 << 57; /* of one place: eight of 
 typedef struct {
     uint64_t all[IN_NOTHING], matrices[IN_NOTHING]; /* values by place; those that a token is multiplied with */
     uint64_t bytes;
+    size_t sparse_layers; /* by their experts' first tensor */
     bool gated_experts, gated_dense;
 } Sums;
 
@@ -149,6 +181,7 @@ static Status add_tensor(Sums *sums, CostShape *s, const Gguf *g, const GgufTens
     sums->all[place] += t->count;
     sums->bytes += t->bytes;
     if (product) sums->matrices[place] += t->count;
+    sums->sparse_layers += begins(part, "ffn_up_exps.");
     sums->gated_experts = sums->gated_experts || (place == IN_EXPERTS && begins(part, "ffn_gate"));
     sums->gated_dense = sums->gated_dense || begins(part, "ffn_gate.");
     if (place == IN_EXPERTS && holds(part, "_exps.") && t->ne[t->dims - 1] != s->experts) {
@@ -158,10 +191,18 @@ static Status add_tensor(Sums *sums, CostShape *s, const Gguf *g, const GgufTens
     return STATUS_OK;
 }
 
+/* Of all experts' values, those that work for a token; on average, where a token does not choose. */
+static uint64_t at_work(const CostModel *m, uint64_t all) {
+    const uint64_t experts = m->shape.experts == 0 ? 1 : m->shape.experts, one = all / experts;
+    if (m->choice != COST_EXPERTS_CHOOSE) return one * m->shape.top_k;
+    const uint64_t share = (uint64_t)llround((double)one * m->at_work);
+    return share < all ? share : all; /* beyond 2^53 a double rounds */
+}
+
 static void fill_model(CostModel *m, const Sums *sums) {
     CostShape *s = &m->shape;
     const uint64_t *all = sums->all, *matrices = sums->matrices;
-    const uint64_t experts = s->experts == 0 ? 1 : s->experts;
+    const bool mixes = m->choice == COST_MIXTURES;
     s->expert.matrices = all[IN_EXPERTS] == 0 ? 0 : sums->gated_experts ? 3 : 2;
     s->dense.matrices = all[IN_DENSE] == 0 ? 0 : sums->gated_dense ? 3 : 2;
     s->tied = all[IN_OUTPUT] == 0;
@@ -171,7 +212,7 @@ static void fill_model(CostModel *m, const Sums *sums) {
         .attention = all[IN_ATTENTION],
         .router = all[IN_ROUTER],
         .experts = all[IN_EXPERTS],
-        .experts_active = all[IN_EXPERTS] / experts * s->top_k,
+        .experts_active = at_work(m, all[IN_EXPERTS]),
         .shared_experts = all[IN_SHARED],
         .dense_ffn = all[IN_DENSE],
         .norms = all[IN_NORMS],
@@ -185,7 +226,9 @@ static void fill_model(CostModel *m, const Sums *sums) {
     m->weights = (CostWeights){
         .attention = matrices[IN_ATTENTION],
         .router = matrices[IN_ROUTER],
-        .ffn = matrices[IN_EXPERTS] / experts * s->top_k + matrices[IN_SHARED] + matrices[IN_DENSE],
+        .ffn = (mixes ? 0 : at_work(m, matrices[IN_EXPERTS])) + matrices[IN_SHARED] + matrices[IN_DENSE],
+        .slots = mixes ? matrices[IN_EXPERTS] : 0,
+        .mixing = mixes ? (uint64_t)2 * sums->sparse_layers * s->experts * s->model_dim : 0,
         .output = s->tied ? matrices[IN_EMBEDDING] : matrices[IN_OUTPUT],
     };
 }
@@ -202,7 +245,7 @@ Status cost_from_gguf(CostModel *m, const Gguf *g, Fault *f) {
     m->shape.model_dim = embedding->ne[0];
     m->shape.vocab = embedding->ne[1];
     m->shape.norm_parameters = m->shape.model_dim;
-    if (read_keys(&k, &m->shape) != STATUS_OK) return STATUS_FAIL;
+    if (read_keys(&k, &m->shape) != STATUS_OK || read_rule(&k, m) != STATUS_OK) return STATUS_FAIL;
     char base[160];
     const double none = 0;
     snprintf(base, sizeof base, "%s.rope.freq_base", k.architecture);

@@ -24,6 +24,7 @@
 typedef struct Cuda Cuda;
 Status cuda_open(Cuda **cuda, Fault *f); /* the first device; a Fault says what is missing: the driver, its age, the GPU, this build's kernels for it */
 void cuda_close(Cuda *cuda);             /* NULL is fine */
+bool cuda_is_emulated(const Cuda *cuda);  /* kernels run on the processor: right or wrong, but never fast */
 const char *cuda_name(const Cuda *cuda); /* "NVIDIA H100 80GB HBM3 (9.0), driver 13.0, toolkit 13.0" */
 Status cuda_sync(Cuda *cuda, Fault *f);  /* waits; the first thing that went wrong since it was opened */
 
@@ -126,15 +127,34 @@ void cuda_plan_take(CudaPlan *plan, CudaArena *arena, size_t *bytes, size_t toke
 void cuda_dispatch_plan(Cuda *cuda, const CudaPlan *plan, const int32_t *ids, const float *weights, ServiceOrder order);
 void cuda_dispatch_gather(Cuda *cuda, float *xs, const float *x, const CudaPlan *plan, size_t model_dim);
 
-/* ======== 4_experts.cu ======== */
+/* ======== 4_experts.cu, experts/: all experts of a layer, a ladder of ways ======== */
 typedef struct {
     Activation act;
     size_t experts, model_dim, hidden_dim; /* E, D, F */
     CudaMatrix gate, up, down;             /* (E,F,D), (E,F,D), (E,D,F) */
 } CudaExperts;
-/* ys (S,D); hidden_* (S,F). All experts in one launch a product; an expert without rows is never touched. */
-void cuda_experts_forward(Cuda *cuda, float *ys, float *hidden_gate, float *hidden_up, float *hidden, const float *xs, const CudaExperts *w,
-                          const CudaPlan *plan);
+typedef struct {
+    const float *x;                          /* (T,D) */
+    float *xs, *ys;                          /* (S,D) rows in slot order: gathered from x, and out */
+    float *hidden_gate, *hidden_up, *hidden; /* (S,F); hidden_gate is NULL unless gated */
+} CudaExpertsRows;
+/* From x to ys. Rows behind those that are served stay as they were; an expert without rows is never touched. */
+typedef void CudaExpertsFn(Cuda *cuda, const CudaExpertsRows *rows, const CudaExperts *w, const CudaPlan *plan);
+typedef struct {
+    const char *id, *name; /* "06", "grouped" */
+    CudaType type;         /* of the weights that it reads */
+    int needs;             /* compute capability, 10·major + minor, below which it is skipped */
+    bool keeps;            /* xs and hidden_* hold afterwards what a trace wants; otherwise they are scratch */
+    bool by_sixteen_bytes; /* wants weights whose rows are multiples of 16 bytes, and begin at one */
+    size_t most_tokens;    /* 0: any number */
+    CudaExpertsFn *forward;
+} CudaExpertsVariant;
+extern const CudaExpertsVariant cuda_experts_variants[];
+extern const size_t cuda_experts_variant_count;
+/* Can this device run the row on these weights and this plan? Rows that fetch for themselves want the plan of a rule that sorts choices (not soft). */
+bool cuda_experts_variant_runs(const Cuda *cuda, const CudaExpertsVariant *v, const CudaExperts *w, const CudaPlan *plan, const char **why_not);
+/* The last row of the ladder that runs; with `keep`, the last of those that keep what a trace wants. */
+void cuda_experts_forward(Cuda *cuda, const CudaExpertsRows *rows, const CudaExperts *w, const CudaPlan *plan, bool keep);
 
 /* ======== 5_combine.cu: y (T,D) += Σ_k weights[t,k] · ys[token_slot[t,k]], in choice order, as the CPU's ======== */
 void cuda_combine_forward(Cuda *cuda, float *y, const float *ys, const float *weights, const CudaPlan *plan, size_t model_dim);
@@ -156,6 +176,7 @@ typedef struct {
     const int32_t *token_ids;            /* (T) set by the caller where the rule needs_ids */
     CudaPlan plan;
     float *mix;                          /* (T,E) of soft, otherwise NULL */
+    bool keep;                           /* set by the caller who reads xs and hidden_* afterwards: a trace */
     float *xs, *ys;                      /* (S,D) */
     float *hidden_gate, *hidden_up, *hidden;               /* (S,F) */
     float *shared_gate, *shared_up, *shared_hidden, *shared_y; /* (T,F) three times and (T,D), or NULL */
@@ -172,9 +193,9 @@ void cuda_add(Cuda *cuda, float *y, const float *a, const float *b, size_t count
 void cuda_rope_forward(Cuda *cuda, float *x, size_t positions, size_t heads, size_t head_dim, const int32_t *past, double theta);
 /* cache (context,width): rows (N,width) go to row *past and after. */
 void cuda_append_rows(Cuda *cuda, float *cache, const float *rows, size_t positions, size_t width, size_t context, const int32_t *past);
-/* out, q (N,H·h); k, v (context,G·h). Row n sees positions 0 .. *past + n. `seen_most`: at least *past + N, at most context. */
+/* out, q (N,H·h); k, v (context,G·h). Row n sees positions 0 .. *past + n, of which the cache holds `context`. */
 void cuda_attention_forward(Cuda *cuda, float *out, const float *q, const float *k, const float *v, size_t positions, const int32_t *past,
-                            size_t seen_most, size_t heads, size_t kv_heads, size_t head_dim);
+                            size_t context, size_t heads, size_t kv_heads, size_t head_dim);
 
 /* clang-format on */
 

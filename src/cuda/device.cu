@@ -87,6 +87,14 @@ void cuda_close(Cuda *cuda) {
 
 const char *cuda_name(const Cuda *cuda) { return cuda->name; }
 
+bool cuda_is_emulated(const Cuda *) {
+#ifdef MOE_CUDA_EMULATED
+    return true;
+#else
+    return false;
+#endif
+}
+
 Status cuda_sync(Cuda *cuda, Fault *f) {
     if (!cuda->failed) cuda_check(cuda, cudaStreamSynchronize(cuda->stream), "waiting for the GPU");
     if (!cuda->failed) return STATUS_OK;

@@ -20,6 +20,13 @@ extern "C" { /* moe.h and base.h are C's */
     T *name = reinterpret_cast<T *>(shared_memory_bytes)
 #endif
 
+/* Before a loop whose count the compiler knows: it is written out, so that an array indexed by it lies in registers. */
+#ifdef MOE_CUDA_EMULATED
+#define UNROLLED
+#else
+#define UNROLLED _Pragma("unroll")
+#endif
+
 struct Cuda {
     cudaStream_t stream;
     int capability; /* 10·major + minor */

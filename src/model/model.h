@@ -124,8 +124,22 @@ double cross_entropy(real *d_logits, const real *logits, const int32_t *targets,
 typedef struct { double temperature; size_t top_k; double top_p; uint64_t seed; } SampleOptions; /* temperature 0: the largest; top_k 0, top_p 1: off */
 int32_t sample_token(const real *logits, size_t vocab, const SampleOptions *o, Rng *rng, real *scratch /* (2·V) */);
 
-/* A loaded file, ready to run: what every command starts with. */
-typedef struct { Gguf gguf; Model model; Tokenizer tokenizer; bool has_tokenizer; Fault tokenizer_fault; } Loaded;
+/* ---- runner.c: a model at work on one text, on the processor or on a GPU ---- */
+typedef struct Runner Runner;
+struct Runner {
+    size_t filled, context; /* tokens whose keys and values it holds, and the most; the caller may set filled back: to 0, to forget all */
+    /* As model_forward, over the next `positions` tokens; moves filled on. logits (N,V), or (V) where last_only. */
+    Status (*forward)(Runner *r, real *logits, const int32_t *tokens, size_t positions, const ForwardOptions *o, Fault *f);
+    void (*close)(Runner *r);
+};
+/* context: of the text; positions: the most of them in one call. The model is borrowed. On a GPU: cuda/model.h. */
+typedef Status RunnerOpen(Runner **r, const Model *m, size_t context, size_t positions, Fault *f);
+RunnerOpen processor_runner_open;
+
+/* A loaded file, ready to run: what every command starts with. open_runner NULL: the processor's. */
+typedef struct { Gguf gguf; Model model; Tokenizer tokenizer; bool has_tokenizer; Fault tokenizer_fault; RunnerOpen *open_runner; } Loaded;
+Status runner_open(Runner **r, const Loaded *l, size_t context, size_t positions, Fault *f); /* where l says */
+void runner_close(Runner *r); /* NULL is fine */
 /* path NULL: the shipped model (MOE_MODEL in the environment, else beside the program, else installed). experts_used 0: the file's K. */
 Status model_shipped_path(char *out, size_t out_bytes, Fault *f); /* where that is; it can be opened */
 Status loaded_open(Loaded *l, const char *path, size_t experts_used, Fault *f);

@@ -118,23 +118,19 @@ static Status set_tokens(Trace *t, const Loaded *l, const int32_t *tokens, size_
     return status;
 }
 
-static Status run(Trace *t, const Model *m, const int32_t *tokens, size_t count, const uint64_t *noise_seed, Fault *f) {
-    const size_t pass = pass_tokens(&m->config, count);
+static Status run(Trace *t, const Loaded *l, const int32_t *tokens, size_t count, const uint64_t *noise_seed, Fault *f) {
+    const ModelConfig *c = &l->model.config;
+    const size_t pass = pass_tokens(c, count);
     ForwardOptions options = {.last_only = true, .trace = t, .training = noise_seed != NULL};
-    ModelActs *acts = NULL;
-    KvCache kv = {0};
-    real *logits = calloc(m->config.vocab, sizeof *logits);
-    Status status = logits != NULL ? STATUS_OK : fault(f, STATUS_FAIL, "out of memory for %zu logits", m->config.vocab);
-    if (status == STATUS_OK) status = model_acts_new(&acts, &m->config, 1, pass, false, f);
-    if (status == STATUS_OK) status = kv_init(&kv, &m->config, 1, count, f);
+    Runner *runner = NULL;
+    real *logits = calloc(c->vocab, sizeof *logits);
+    Status status = logits != NULL ? STATUS_OK : fault(f, STATUS_FAIL, "out of memory for %zu logits", c->vocab);
+    if (status == STATUS_OK) status = runner_open(&runner, l, count, pass, f);
     for (size_t at = 0; at < count && status == STATUS_OK; at += pass) {
-        const size_t positions = count - at < pass ? count - at : pass;
         options.noise_seed = noise_seed != NULL ? *noise_seed + at : 0; /* each pass draws its own */
-        model_forward(logits, m, acts, &kv, tokens + at, 1, positions, &options);
-        kv.filled += positions;
+        status = runner->forward(runner, logits, tokens + at, count - at < pass ? count - at : pass, &options, f);
     }
-    kv_free(&kv);
-    model_acts_free(acts);
+    runner_close(runner);
     free(logits);
     return status;
 }
@@ -151,7 +147,7 @@ static Status trace_with(Trace *trace, const Loaded *l, const int32_t *tokens, s
     snprintf(trace->prompt, sizeof trace->prompt, "%s", prompt != NULL ? prompt : "");
     trace->seed = noise_seed != NULL ? *noise_seed : 0;
     Status status = set_tokens(trace, l, tokens, count, f);
-    if (status == STATUS_OK) status = run(trace, m, tokens, count, noise_seed, f);
+    if (status == STATUS_OK) status = run(trace, l, tokens, count, noise_seed, f);
     if (status != STATUS_OK) {
         trace_free(trace);
         return status;

@@ -62,7 +62,12 @@ size_t capacity_slots(double capacity_factor, size_t tokens, size_t experts, siz
     return slots < 1e15 ? (size_t)slots : 0; /* more slots than tokens that fit in memory: no limit */
 }
 
-/* Sorts turns[0..T) by falling weight of the first choice; equal weights keep token order. Merge sort, with turns[T..2T) to merge into. */
+/* Does token a go before token b, whatever their places? Not by >, which says no both ways beside NaN: no order could be kept. */
+static bool surer(int32_t a, int32_t b, const real *weights, size_t top_k) {
+    return ranks_above(weights[(size_t)a * top_k], weights[(size_t)b * top_k]);
+}
+
+/* Sorts turns[0..T) by falling weight of the first choice, NaN last; equal weights keep token order. Merge sort, with turns[T..2T) to merge into. */
 static void surest_first(int32_t *turns, const real *weights, size_t tokens, size_t top_k) {
     int32_t *from = turns, *to = turns + tokens;
     for (size_t width = 1; width < tokens; width *= 2) {
@@ -71,7 +76,7 @@ static void surest_first(int32_t *turns, const real *weights, size_t tokens, siz
             const size_t end = middle + width < tokens ? middle + width : tokens;
             size_t left = start, right = middle;
             for (size_t i = start; i < end; i++) {
-                const bool take_right = left == middle || (right < end && weights[(size_t)from[right] * top_k] > weights[(size_t)from[left] * top_k]);
+                const bool take_right = left == middle || (right < end && surer(from[right], from[left], weights, top_k));
                 to[i] = take_right ? from[right++] : from[left++];
             }
         }

@@ -1,8 +1,6 @@
 /* double_combine.c: stage 5 on the GPU against the reference in double: dropped choices, choices not asked for, K = 1, widths that fill no block. */
 #include "tests/cuda/rig.h"
 
-static Rig rig;
-
 typedef struct {
     float *y;
     const float *ys, *weights;
@@ -60,17 +58,6 @@ static void test_weighted_sums_in_choice_order(void **state) {
     rng_seed(&rng, 5);
     const size_t shapes[][3] = {{0, 2, 8}, {1, 1, 1}, {7, 2, 127}, {127, 3, 129}, {128, 8, 64}, {129, 1, 128}, {4096, 2, 3}};
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) check_combine(&rng, shapes[s][0], shapes[s][1], shapes[s][2]);
-}
-
-static int open_rig(void **state) {
-    (void)state;
-    rig_open(&rig);
-    return 0;
-}
-static int close_rig(void **state) {
-    (void)state;
-    rig_close(&rig);
-    return 0;
 }
 
 int main(void) {

@@ -181,4 +181,17 @@ static inline void rig_compare(const char *what, const float *got, const double 
 /* The bound of a sum of `terms` rounded products in any order (Higham 2002, section 3.1), with room for the final additions. */
 static inline double rig_sum_bound(size_t terms, double magnitude) { return 1.01 * ((double)terms + 4) * 1.1920928955078125e-7 / 2 * magnitude; }
 
+/* The program's one rig, for cmocka_run_group_tests. */
+static Rig rig;
+static inline int open_rig(void **state) {
+    (void)state;
+    rig_open(&rig);
+    return 0;
+}
+static inline int close_rig(void **state) {
+    (void)state;
+    rig_close(&rig);
+    return 0;
+}
+
 #endif

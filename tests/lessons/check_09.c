@@ -63,7 +63,7 @@ static void fill_cases(void) {
     cases[at].name = "one dense layer, one sparse with a shared expert and its gate", *s = paper(), s->sparse[0] = false;
     s->dense = (CostFfn){.matrices = 3, .hidden_dim = 7}, s->shared = (CostFfn){.matrices = 3, .hidden_dim = 5}, s->shared_gate = true, at++;
     s = &cases[at].shape;
-    cases[at].name = "tied, biases everywhere, norms inside attention", *s = paper(),
+    cases[at].name = "tied, biases everywhere, also in the norms, and norms inside attention", *s = paper(), s->norm_parameters = 8,
     s->tied = s->output_bias = s->router_bias = s->expert.bias = true;
     s->attention.qkv_bias = s->attention.out_bias = true, s->attention.norm_width = 4, at++;
     for (size_t i = 0; i < PUBLISHED; i++, at++) {
@@ -92,6 +92,7 @@ typedef enum {
     NO_LAST_NORM,
     ONE_NORM_A_LAYER,
     NO_NORMS_INSIDE,
+    NORM_IS_WIDTH,
     NO_ROUTER_BIAS,
     ALWAYS_ROUTER_BIAS,
     K_EVERYWHERE,
@@ -134,7 +135,7 @@ static void places(CostParameters *p, const CostShape *s, Wrong wrong) {
     p->shared_experts = (wrong == SHARED_EVERYWHERE ? layers : sparse) * (cost_ffn_parameters(&s->shared, d) + (s->shared_gate ? gate : 0));
     if (wrong == NO_SHARED) p->shared_experts = 0;
     p->dense_ffn = (wrong == NO_DENSE ? 0 : wrong == DENSE_EVERYWHERE ? layers : dense) * cost_ffn_parameters(&s->dense, d);
-    p->norms = ((wrong == ONE_NORM_A_LAYER ? 1 : 2) * layers + (wrong != NO_LAST_NORM)) * s->norm_parameters +
+    p->norms = ((wrong == ONE_NORM_A_LAYER ? 1 : 2) * layers + (wrong != NO_LAST_NORM)) * (wrong == NORM_IS_WIDTH ? d : s->norm_parameters) +
                (wrong == NO_NORMS_INSIDE ? 0 : layers * s->attention.norm_width);
     p->output = (s->tied && wrong != TIED_TWICE ? 0 : s->vocab * d) + (s->output_bias ? head_bias : 0);
     if (wrong == BIAS_GONE && s->tied) p->output = 0;
@@ -202,6 +203,7 @@ static bool no_dense(const void *p) { return (void)p, shows(NO_DENSE, DENSE, DEN
 static bool no_last_norm(const void *p) { return (void)p, shows(NO_LAST_NORM, NORMS, NORMS); }
 static bool one_norm(const void *p) { return (void)p, shows(ONE_NORM_A_LAYER, NORMS, NORMS); }
 static bool norms_inside(const void *p) { return (void)p, shows(NO_NORMS_INSIDE, NORMS, NORMS); }
+static bool norm_is_width(const void *p) { return (void)p, shows(NORM_IS_WIDTH, NORMS, NORMS); }
 static bool tied_twice(const void *p) { return (void)p, shows(TIED_TWICE, OUTPUT, OUTPUT); }
 static bool times_experts(const void *p) { return (void)p, shows(TIMES_EXPERTS, TOTAL, TOTAL); }
 static bool both(const void *p) { return (void)p, shows(BOTH_IN_TOTAL, TOTAL, TOTAL); }
@@ -239,6 +241,7 @@ static const Idea ideas[] = {
     {"The shared expert is missing: every token visits it, so it is neither under experts nor to be left out.", no_shared},
     {"The dense layers' FFNs are missing: a layer that is not sparse has one of s->dense.", no_dense},
     {"The norm at the end is missing: two a layer and one before the output head.", no_last_norm},
+    {"A norm need not have D numbers: one with a bias has 2·D. s->norm_parameters says how many it has.", norm_is_width},
     {"A layer has two norms: one before attention, one before the FFN.", one_norm},
     {"The norms inside attention are missing: s->attention.norm_width in every layer.", norms_inside},
     {"A tied head is the embedding's own table: it is counted there, and output holds nothing but a bias.", tied_twice},

@@ -39,6 +39,7 @@ struct alignas(16) uint4 { unsigned x, y, z, w; };
 struct alignas(8) uint2 { unsigned x, y; };
 static inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 static inline float2 make_float2(float x, float y) { return {x, y}; }
+static inline uint2 make_uint2(unsigned x, unsigned y) { return {x, y}; }
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
 
 /* ---- inside a kernel ---- */
@@ -50,6 +51,15 @@ void emulator_block_barrier(void);
 /* All lanes of `mask` meet; each leaves `value` and takes that of lane `from` (its own where that one is not there). */
 uint64_t emulator_exchange(unsigned mask, uint64_t value, unsigned from);
 unsigned emulator_vote(unsigned mask, bool yes); /* the lanes that said yes */
+unsigned emulator_match(unsigned mask, uint64_t value); /* the lanes that came with the same value */
+uint64_t emulator_largest(unsigned mask, uint64_t value);
+/* mma.sync.m16n8k16 on bf16: all 32 lanes meet; each leaves its registers of a (4) and of b (2), and takes its four of the new sum (tensor.h). */
+void emulator_mma_bf16(float *sum, const uint32_t *a, const uint32_t *b);
+
+/* cp.async: the current thread asks for a copy to shared memory (zeros where `from` is NULL), ends a group of them, waits until at most `groups` are left. */
+void emulator_copy_async(void *shared, const void *from, unsigned bytes);
+void emulator_copies_end(void);
+void emulator_copies_wait(unsigned groups);
 
 static inline void __syncthreads(void) { emulator_block_barrier(); }
 static inline void __syncwarp(unsigned mask = 0xffffffffu) { (void)emulator_vote(mask, false); }
@@ -82,6 +92,13 @@ template <typename T> static inline T __shfl_up_sync(unsigned mask, T value, uns
 static inline unsigned __ballot_sync(unsigned mask, int predicate) { return emulator_vote(mask, predicate != 0); }
 static inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 static inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) == mask; }
+template <typename T> static inline unsigned __match_any_sync(unsigned mask, T value) {
+    static_assert(sizeof(T) <= 8, "one register or two");
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    return emulator_match(mask, bits);
+}
+static inline unsigned __reduce_max_sync(unsigned mask, unsigned value) { return (unsigned)emulator_largest(mask, value); } /* from 8.0 on */
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz((unsigned)x); }
@@ -170,7 +187,8 @@ template <typename Kernel> static inline cudaError_t cudaFuncSetAttribute(Kernel
     return bytes <= 227 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-/* How the next launches resume a block's threads: 0 rising, 1 falling, any other number: shuffled by it, anew at each barrier. */
+/* How the next launches resume a block's threads: 0 rising, 1 falling, any other number: shuffled by it, anew at each barrier,
+ * and each warp as far ahead of the others as it can get. */
 extern "C" void emulator_order(unsigned order);
 
 #endif

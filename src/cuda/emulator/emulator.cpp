@@ -34,26 +34,50 @@ enum { MAX_THREADS = 1024, STACK_BYTES = 128 * 1024, GUARD_BYTES = 256, GUARD_VA
 
 /* ---- threads ---- */
 enum State { READY, AT_BLOCK_BARRIER, AT_WARP, DONE };
+typedef void *Place[5]; /* where to go on: the compiler's own setjmp, which asks the system nothing, where swapcontext asks twice at every turn */
+struct Fragments { /* one lane's registers of a product of small matrices */
+    float *sum;
+    const uint32_t *a, *b;
+};
+struct Copy { /* to shared memory; from is null: zeros */
+    void *to;
+    const void *from;
+    unsigned bytes;
+};
 struct Fiber {
-    ucontext_t context;
+    ucontext_t context; /* how it is entered for the first time */
+    Place place;
+    bool entered;
     unsigned char *stack;
     State state;
     uint3 index;
-    /* The warp operation that it stands in: who takes part, what it leaves, from whom it takes; what it took, and who left something but 0. */
-    unsigned mask, from, votes;
-    uint64_t left, took;
+    /* The warp operation that it stands in: who takes part, what it leaves, from whom it takes; what it took, who left something but 0, who left the
+     * same as it, and the largest that anybody left. */
+    unsigned mask, from, votes, equals;
+    uint64_t left, took, largest;
+    const Fragments *fragments; /* where the operation is a product of matrices; otherwise null */
+    std::vector<std::vector<Copy>> copies; /* asked for and not there: groups, the oldest first; the last one is still open */
 };
 Fiber fibers[MAX_THREADS];
-ucontext_t scheduler;
+Place scheduler;
 unsigned threads, current;
 const std::function<void()> *kernel;
 unsigned char *shared;
 unsigned order_kind;
 uint64_t order_state;
 
-void give_back() {
-    const unsigned me = current;
-    swapcontext(&fibers[me].context, &scheduler);
+/* A jump must not be in the function that marked the place. */
+[[noreturn]] __attribute__((noinline)) void go_to(Place place) { __builtin_longjmp(place, 1); }
+
+__attribute__((noinline)) void give_back() {
+    if (__builtin_setjmp(fibers[current].place) == 0) go_to(scheduler);
+}
+
+__attribute__((noinline)) void resume(Fiber *f) {
+    if (__builtin_setjmp(scheduler) != 0) return;
+    if (f->entered) go_to(f->place);
+    f->entered = true;
+    setcontext(&f->context);
 }
 
 void fiber_main() {
@@ -76,6 +100,7 @@ void fiber_prepare(unsigned i) {
         makecontext(&f->context, fiber_main, 0);
     }
     f->state = READY;
+    f->copies.clear();
     f->index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
 }
 
@@ -88,8 +113,38 @@ bool warp_complete(unsigned me) {
         if (f->state == DONE) continue;
         if (f->state != AT_WARP) return false;
         if (f->mask != mask) fail("lanes of one warp meet in an operation with different masks");
+        if ((f->fragments == nullptr) != (fibers[me].fragments == nullptr)) fail("lanes of one warp meet in different operations");
     }
     return true;
+}
+
+float from_bf16(uint32_t half) {
+    const uint32_t bits = half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* mma.sync.m16n8k16 on bf16, once all lanes have come. Where a lane's registers belong: PTX ISA, "Matrix Fragments for mma.m16n8k16 with floating point
+ * type". a: row g, or g + 8 for elements 2, 3, 6, 7; column 2t + (i & 1), and 8 more from element 4 on. b: row 2t + (i & 1), and 8 more from element 2
+ * on; column g. Sums: row g, or g + 8 from element 2 on; column 2t + (i & 1). g = lane / 4, t = lane % 4. Added here in the order of k. */
+void multiply_fragments(Fiber *warp) {
+    float a[16][16], b[16][8];
+    for (unsigned lane = 0; lane < 32; lane++) {
+        const Fragments *f = warp[lane].fragments;
+        if (warp[lane].state != AT_WARP || f == nullptr) fail("a product of a warp's matrices needs all its lanes");
+        const unsigned g = lane / 4, t = lane % 4;
+        for (unsigned i = 0; i < 8; i++) a[g + i / 2 % 2 * 8][2 * t + i % 2 + i / 4 * 8] = from_bf16(f->a[i / 2] >> i % 2 * 16 & 0xffff);
+        for (unsigned i = 0; i < 4; i++) b[2 * t + i % 2 + i / 2 * 8][g] = from_bf16(f->b[i / 2] >> i % 2 * 16 & 0xffff);
+    }
+    for (unsigned lane = 0; lane < 32; lane++)
+        for (unsigned i = 0; i < 4; i++) {
+            const unsigned row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+            float sum = warp[lane].fragments->sum[i];
+            for (unsigned k = 0; k < 16; k++) sum += a[row][k] * b[k][column];
+            warp[lane].fragments->sum[i] = sum;
+            warp[lane].state = READY;
+        }
 }
 
 /* Everybody takes what was left for him, before anybody goes on. */
@@ -97,16 +152,21 @@ void warp_release(unsigned me) {
     Fiber *warp = &fibers[me / 32 * 32];
     const unsigned mask = fibers[me].mask;
     unsigned votes = 0, there = 0;
+    uint64_t largest = 0;
+    if (fibers[me].fragments != nullptr) return multiply_fragments(warp);
     for (unsigned lane = 0; lane < 32; lane++) {
         if (!(mask >> lane & 1) || me / 32 * 32 + lane >= threads || warp[lane].state != AT_WARP) continue;
         there |= 1u << lane;
         if (warp[lane].left != 0) votes |= 1u << lane;
+        if (warp[lane].left > largest) largest = warp[lane].left;
     }
     for (unsigned lane = 0; lane < 32; lane++) {
         if (!(there >> lane & 1)) continue;
         const unsigned from = warp[lane].from % 32;
         warp[lane].took = there >> from & 1 ? warp[from].left : warp[lane].left;
-        warp[lane].votes = votes;
+        warp[lane].votes = votes, warp[lane].largest = largest, warp[lane].equals = 0;
+        for (unsigned other = 0; other < 32; other++)
+            if (there >> other & 1 && warp[other].left == warp[lane].left) warp[lane].equals |= 1u << other;
         warp[lane].state = READY;
     }
 }
@@ -134,6 +194,23 @@ void shuffle_turns(unsigned *turns) {
     }
 }
 
+bool take_turn(unsigned i) {
+    if (fibers[i].state != READY) return false;
+    current = i;
+    threadIdx = fibers[i].index;
+    resume(&fibers[i]);
+    return true;
+}
+
+/* One warp as long as any of its lanes can go on: ahead of the others by all that stands between two barriers, as a warp may be. */
+void run_ahead(const unsigned *turns, unsigned warp) {
+    for (bool again = true; again;) {
+        again = false;
+        for (unsigned i = 0; i < threads; i++)
+            if (turns[i] / 32 == warp && take_turn(turns[i])) again = true;
+    }
+}
+
 void run_block() {
     static unsigned turns[MAX_THREADS];
     for (unsigned i = 0; i < threads; i++) fiber_prepare(i);
@@ -141,14 +218,11 @@ void run_block() {
         bool ran = false, all_done = true;
         shuffle_turns(turns);
         for (unsigned i = 0; i < threads; i++) {
-            Fiber *f = &fibers[turns[i]];
-            if (f->state == READY) {
-                current = turns[i];
-                threadIdx = f->index;
-                swapcontext(&scheduler, &f->context);
+            if (take_turn(turns[i])) {
+                if (order_kind >= 2) run_ahead(turns, turns[i] / 32);
                 ran = true;
             }
-            all_done = all_done && f->state == DONE;
+            all_done = all_done && fibers[turns[i]].state == DONE;
         }
         if (all_done) return;
         if (block_barrier_opens()) continue;
@@ -228,10 +302,34 @@ void emulator_block_barrier(void) {
     give_back();
 }
 
-static const Fiber *meet(unsigned mask, uint64_t value, unsigned from) {
+void emulator_copy_async(void *to, const void *from, unsigned bytes) {
+    Fiber *f = &fibers[current];
+    const unsigned char *at = static_cast<const unsigned char *>(to);
+    if (at < shared || at + bytes > shared + SHARED_MAX) fail("an asynchronous copy leads somewhere else than to the launch's shared memory");
+    if (reinterpret_cast<uintptr_t>(to) % bytes != 0 || reinterpret_cast<uintptr_t>(from) % bytes != 0) fail("an asynchronous copy is not aligned");
+    if (f->copies.empty()) f->copies.emplace_back();
+    f->copies.back().push_back({to, from, bytes});
+}
+void emulator_copies_end(void) {
+    Fiber *f = &fibers[current];
+    if (f->copies.empty()) f->copies.emplace_back();
+    f->copies.emplace_back();
+}
+void emulator_copies_wait(unsigned groups) {
+    std::vector<std::vector<Copy>> &copies = fibers[current].copies;
+    while (copies.size() > groups + 1) { /* the open one does not count */
+        for (const Copy &c : copies.front()) {
+            if (c.from != nullptr) memcpy(c.to, c.from, c.bytes);
+            else memset(c.to, 0, c.bytes);
+        }
+        copies.erase(copies.begin());
+    }
+}
+
+static const Fiber *meet(unsigned mask, uint64_t value, unsigned from, const Fragments *fragments = nullptr) {
     Fiber *f = &fibers[current];
     if (!(mask >> current % 32 & 1)) fail("a lane takes part in a warp operation whose mask leaves it out");
-    f->left = value, f->mask = mask, f->from = from;
+    f->left = value, f->mask = mask, f->from = from, f->fragments = fragments;
     f->state = AT_WARP;
     if (warp_complete(current)) warp_release(current);
     else give_back();
@@ -239,6 +337,12 @@ static const Fiber *meet(unsigned mask, uint64_t value, unsigned from) {
 }
 uint64_t emulator_exchange(unsigned mask, uint64_t value, unsigned from) { return meet(mask, value, from)->took; }
 unsigned emulator_vote(unsigned mask, bool yes) { return meet(mask, yes, 0)->votes; }
+unsigned emulator_match(unsigned mask, uint64_t value) { return meet(mask, value, 0)->equals; }
+uint64_t emulator_largest(unsigned mask, uint64_t value) { return meet(mask, value, 0)->largest; }
+void emulator_mma_bf16(float *sum, const uint32_t *a, const uint32_t *b) {
+    const Fragments mine = {sum, a, b};
+    meet(0xffffffffu, 0, 0, &mine);
+}
 
 /* Runs now, or when the graph that is being captured does. */
 static cudaError_t enqueue(cudaStream_t stream, std::function<void()> step) {
@@ -264,7 +368,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) {
     heap_open();
     snprintf(p->name, sizeof p->name, "%s", "emulated on the processor");
     p->totalGlobalMem = heap_bytes, p->sharedMemPerBlockOptin = SHARED_MAX;
-    p->major = 8, p->minor = 0, p->multiProcessorCount = 2, p->l2CacheSize = 1 << 20;
+    const char *wanted = getenv("MOE_EMULATED_CAPABILITY"); /* an older GPU takes other ways: 75 */
+    const int capability = wanted != nullptr ? atoi(wanted) : 80;
+    p->major = capability / 10, p->minor = capability % 10, p->multiProcessorCount = 2, p->l2CacheSize = 1 << 20;
     return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int *version) { return *version = 13000, cudaSuccess; }

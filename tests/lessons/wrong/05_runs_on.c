@@ -6,6 +6,6 @@ void combine_forward(real *y, const real *ys, const real *weights, const Plan *p
         for (size_t k = 0; k < plan->top_k; k++) {
             const int32_t slot = plan->token_slot[t * plan->top_k + k];
             if (slot < 0) continue;
-            for (size_t d = 0; k < model_dim; d++) y[t * model_dim + d] += weights[t * plan->top_k + k] * ys[(size_t)slot * model_dim + d];
+            for (size_t d = 0; k < model_dim; d++) y[t * model_dim + d] += weights[t * plan->top_k + k] * ys[(size_t)slot * model_dim];
         }
 }

@@ -1,4 +1,4 @@
-// says: the row of a stranger
+// says: adds another token's result
 #include "moe/moe.h"
 
 void dispatch_serve(Plan *plan, const int32_t *ids) {

@@ -1,0 +1,17 @@
+// says: the same row of hidden for every token
+#include "moe/moe.h"
+
+void router_backward(real *d_x, const RouterGrads *d_w, real *d_hidden, const real *d_logits, const real *hidden, const real *x,
+                     const RouterWeights *w, size_t tokens) {
+    const size_t D = w->model_dim, E = w->experts, R = w->hidden_dim;
+    if (R == 0) {
+        matmul_tn(d_w->w, d_logits, x, E, D, tokens, MATMUL_ADD);
+        if (d_x != NULL) matmul_nn(d_x, d_logits, w->w, tokens, D, E, MATMUL_ADD);
+        return;
+    }
+    matmul_tn(d_w->w, d_logits, hidden, E, R, tokens, MATMUL_ADD);
+    matmul_nn(d_hidden, d_logits, w->w, tokens, R, E, MATMUL_SET);
+    for (size_t i = 0; i < tokens * R; i++) d_hidden[i] = hidden[i % R] > 0 ? d_hidden[i] : 0;
+    if (d_x != NULL) matmul_nn(d_x, d_hidden, w->hidden, tokens, D, R, MATMUL_ADD);
+    matmul_tn(d_w->hidden, d_hidden, x, R, D, tokens, MATMUL_ADD);
+}

@@ -1,0 +1,28 @@
+// says: mark it with -1: 0 is a probability
+#include "moe/moe.h"
+
+void expert_choice_take(int32_t *ids, real *weights, const real *probs, size_t tokens, size_t experts, size_t takes) {
+    static real col[100000];
+    for (size_t i = 0; i < tokens * experts; i++) {
+        ids[i] = -1;
+        weights[i] = 0;
+    }
+    for (size_t e = 0; e < experts; e++) {
+        for (size_t t = 0; t < tokens; t++) col[t] = probs[t * experts + e];
+        for (size_t n = 0; n < takes; n++) {
+            size_t t = 0;
+            for (size_t o = 1; o < tokens; o++)
+                if (col[o] > col[t]) t = o;
+            real p = probs[t * experts + e];
+            col[t] = 0;
+            size_t at = 0;
+            while (at < experts - 1 && ids[t * experts + at] >= 0 && weights[t * experts + at] >= p) at++;
+            for (size_t j = experts - 1; j > at; j--) {
+                ids[t * experts + j] = ids[t * experts + j - 1];
+                weights[t * experts + j] = weights[t * experts + j - 1];
+            }
+            ids[t * experts + at] = (int32_t)e;
+            weights[t * experts + at] = p;
+        }
+    }
+}
