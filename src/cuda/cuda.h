@@ -26,6 +26,7 @@ Status cuda_open(Cuda **cuda, Fault *f); /* the first device; a Fault says what 
 void cuda_close(Cuda *cuda);             /* NULL is fine */
 bool cuda_is_emulated(const Cuda *cuda);  /* kernels run on the processor: right or wrong, but never fast */
 const char *cuda_name(const Cuda *cuda); /* "NVIDIA H100 80GB HBM3 (9.0), driver 13.0, toolkit 13.0" */
+size_t cuda_cache_bytes(const Cuda *cuda); /* of the cache that all processors share (L2): what fits into it is read from memory once */
 Status cuda_sync(Cuda *cuda, Fault *f);  /* waits; the first thing that went wrong since it was opened */
 
 /* One block of device memory, counted before it is asked for; every piece is 256-byte aligned. */
@@ -33,6 +34,7 @@ typedef struct { unsigned char *base; size_t used_bytes, size_bytes; } CudaArena
 /* A Fault names `what`, the bytes that it needs and those that are free. */
 Status cuda_arena_init(Cuda *cuda, CudaArena *arena, size_t size_bytes, const char *what, Fault *f);
 void cuda_arena_free(Cuda *cuda, CudaArena *arena);
+size_t cuda_free_bytes(Cuda *cuda); /* that an arena could have now; 0 once something went wrong */
 /* Adds to *bytes what the piece uses (SIZE_MAX once it does not fit in a size_t); NULL as long as arena is NULL: one walk measures and takes. */
 void *cuda_take(CudaArena *arena, size_t *bytes, size_t count, size_t item_bytes);
 
@@ -47,6 +49,13 @@ void cuda_capture_begin(Cuda *cuda);
 CudaGraph *cuda_capture_end(Cuda *cuda); /* NULL when something went wrong: cuda_sync tells */
 void cuda_graph_run(Cuda *cuda, CudaGraph *graph);
 void cuda_graph_free(CudaGraph *graph);
+
+/* How long the queue needs from one place in it to another, by the device's own clock. */
+typedef struct CudaTimer CudaTimer;
+CudaTimer *cuda_timer_new(Cuda *cuda);              /* NULL when something went wrong: cuda_sync tells */
+void cuda_timer_start(Cuda *cuda, CudaTimer *timer);
+double cuda_timer_ms(Cuda *cuda, CudaTimer *timer); /* waits; from the start to the end of what is in the queue now. NaN when something went wrong */
+void cuda_timer_free(CudaTimer *timer);             /* NULL is fine */
 
 /* ======== products/: c (m,n) = a (m,k) · w (n,k)ᵀ, a ladder of kernels ======== */
 typedef enum { CUDA_F32, CUDA_BF16 } CudaType; /* bfloat16: the upper half of a float, rounded to nearest, ties to even */
