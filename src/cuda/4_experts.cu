@@ -15,6 +15,7 @@ const CudaExpertsVariant cuda_experts_variants[] = {
     {"07", "gather fused",    CUDA_BF16, 80, false, false, 0, gather_fused_experts},
     {"08", "SwiGLU epilogue", CUDA_BF16, 80, false, false, 0, swiglu_epilogue_experts},
     {"10", "TMA and wgmma",   CUDA_BF16, 90, false, true,  0, tma_wgmma_experts},
+    {"11", "persistent",      CUDA_BF16, 90, false, true,  0, persistent_experts},
 };
 /* clang-format on */
 const size_t cuda_experts_variant_count = sizeof cuda_experts_variants / sizeof cuda_experts_variants[0];

@@ -15,6 +15,7 @@ CudaExpertsFn grouped_experts;         /* 06 */
 CudaExpertsFn gather_fused_experts;    /* 07 */
 CudaExpertsFn swiglu_epilogue_experts; /* 08 */
 CudaExpertsFn tma_wgmma_experts;       /* 10 */
+CudaExpertsFn persistent_experts;      /* 11 */
 
 /* 06's product, which later rungs use where they change nothing: c (S,n) = a (S,k) · w (E,n,k)ᵀ */
 void grouped_product(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t n, size_t k, size_t experts, const CudaPlan *plan);
