@@ -11,11 +11,11 @@
 
 typedef PFN_cuTensorMapEncodeTiled_v12000 WriteMap;
 
-/* NULL, and noted, where the driver has none. */
+/* NULL, and noted, where the driver has none. Asked for once. */
 static WriteMap find_writer(Cuda *cuda, const char *doing) {
-    void *function = NULL;
+    static void *function;
     cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    if (cuda->failed) return NULL;
+    if (function != NULL || cuda->failed) return reinterpret_cast<WriteMap>(function);
 #if CUDART_VERSION >= 12050
     const cudaError_t asked = cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found);
 #else

@@ -411,12 +411,12 @@ static void test_large_tiles(void **state) {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_experts(&rng, &shapes[i]);
 }
 
-/* What older GPUs do with bf16. Only the emulator can be one at will. */
-static void test_on_older_gpus(void **state) {
+/* What other GPUs do with bf16, older ones and newer. Only the emulator can be one at will. */
+static void test_on_other_gpus(void **state) {
     (void)state;
 #ifdef MOE_CUDA_EMULATED
     const Shape shape = {ACT_SWIGLU, CUDA_BF16, 70, 2, 4, 24, 72, AT_RANDOM};
-    const int capabilities[] = {75, 80};
+    const int capabilities[] = {75, 80, 100};
     const char *why_not = NULL;
     Rng rng;
     rng_seed(&rng, 54);
@@ -430,13 +430,17 @@ static void test_on_older_gpus(void **state) {
             assert_true(cuda_variant_runs(rig.cuda, &cuda_variants[i], &why_not) == (cuda_variants[i].needs <= capabilities[c]) &&
                         (why_not == NULL) == (cuda_variants[i].needs <= capabilities[c]));
         assert_true(cuda_variant_active(rig.cuda, CUDA_BF16)->needs <= capabilities[c]);
+        Layer l = layer_new(&rng, &shape);
+        for (const CudaExpertsVariant *v = cuda_experts_variants; v < cuda_experts_variants + cuda_experts_variant_count; v++)
+            assert_false((v->needs > capabilities[c] || v->needs == 90) && cuda_experts_variant_runs(rig.cuda, v, &l.w, &l.plan, &why_not));
+        layer_free(&l);
         check_dense(&rng, &shape), check_experts(&rng, &shape);
     }
     rig_close(&rig);
     unsetenv("MOE_EMULATED_CAPABILITY");
     rig_open(&rig);
 #else
-    print_message("SKIP older GPUs: this one is what it is; make test-cuda-emulated runs this\n");
+    print_message("SKIP other GPUs: this one is what it is; make test-cuda-emulated runs this\n");
     skip();
 #endif
 }
@@ -455,7 +459,7 @@ static void test_every_rung_ran(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_dense),          cmocka_unit_test(test_every_activation),
                                        cmocka_unit_test(test_every_division), cmocka_unit_test(test_large_tiles),
-                                       cmocka_unit_test(test_on_older_gpus),  cmocka_unit_test(test_every_rung_ran)};
+                                       cmocka_unit_test(test_on_other_gpus),  cmocka_unit_test(test_every_rung_ran)};
     const int failed = cmocka_run_group_tests(tests, open_rig, close_rig);
     print_message("rungs of the experts' ladder that ran, over all shapes: %zu\n", rungs_run);
     return failed;
