@@ -56,7 +56,7 @@ LIB_SOURCES := $(wildcard src/base/*.c src/moe/*.c src/fast/*.c src/gguf/*.c src
 # The kernels compute in float whatever `real` is, so both libraries hold the same objects; model*.c, which read a Model, belong to the float one.
 CUDA_SOURCES := $(if $(CUDA),$(wildcard src/cuda/*.cu src/cuda/products/*.cu src/cuda/experts/*.cu))
 CUDA_OBJECTS = $(CUDA_SOURCES:%.cu=$(OBJ)/%.o) $(if $(CUDA),$(patsubst %.c,$(OBJ)/%.o,$(filter-out %/absent.c %/model.c %/model_trace.c,$(wildcard src/cuda/*.c)))) \
-	$(if $(filter emulated,$(CUDA)),$(OBJ)/src/cuda/emulator/emulator.o)
+	$(if $(filter emulated,$(CUDA)),$(patsubst %.cpp,$(OBJ)/%.o,$(wildcard src/cuda/emulator/*.cpp)))
 CUDA_MODEL = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(if $(CUDA),src/cuda/model.c src/cuda/model_trace.c,src/cuda/absent.c)))
 LIB = $(LIB_SOURCES:%.c=$(OBJ)/%.o) $(CUDA_OBJECTS) $(CUDA_MODEL)
 DOUBLE = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o) $(CUDA_OBJECTS)
@@ -106,11 +106,11 @@ $(OBJ)/%.o: %.c $(OBJ)/flags
 CUDA_ARCH ?= -gencode arch=compute_75,code=sm_75 -gencode arch=compute_80,code=[sm_80,compute_80] -gencode arch=compute_90a,code=sm_90a
 # No contraction here either: a*b+c is two roundings unless a kernel asks for fmaf.
 CUDA_COMPILE_1 = $(NVCC) -std=c++17 -O3 -lineinfo -fmad=false $(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics -I. -Isrc
-CUDA_COMPILE_emulated = $(CXX) -x c++ -std=c++17 -g $(OPT) -ffp-contract=off -Wall -Wextra $(WERROR) -DMOE_CUDA_EMULATED -I. -Isrc -Isrc/cuda/emulator $(SANITIZE)
+CUDA_COMPILE_emulated = $(CXX) -x c++ -std=c++17 -g $(OPT) -ffp-contract=off -Wall -Wextra -Wno-psabi $(WERROR) -DMOE_CUDA_EMULATED -I. -Isrc -Isrc/cuda/emulator $(SANITIZE)
 CUDA_COMPILE = $(if $(CUDA),$(CUDA_COMPILE_$(CUDA)))
 $(OBJ)/%.o: %.cu $(OBJ)/flags
 	$(Q)mkdir -p $(@D) $(if $(V),,&& echo '  CUDA $<') && $(CUDA_COMPILE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
-$(OBJ)/src/cuda/emulator/emulator.o: src/cuda/emulator/emulator.cpp $(OBJ)/flags
+$(OBJ)/src/cuda/emulator/%.o: src/cuda/emulator/%.cpp $(OBJ)/flags
 	$(Q)mkdir -p $(@D) $(if $(V),,&& echo '  C++  $<') && $(CUDA_COMPILE) -MMD -MP -c -o $@ $<
 $(OBJ)/libmoe.a: $(LIB) $(OBJ)/files
 	$(archive)

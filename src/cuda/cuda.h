@@ -152,7 +152,7 @@ typedef void CudaExpertsFn(Cuda *cuda, const CudaExpertsRows *rows, const CudaEx
 typedef struct {
     const char *id, *name; /* "06", "grouped" */
     CudaType type;         /* of the weights that it reads */
-    int needs;             /* compute capability, 10·major + minor, below which it is skipped */
+    int needs;             /* compute capability, 10·major + minor, below which it is skipped; 90: only there */
     bool keeps;            /* xs and hidden_* hold afterwards what a trace wants; otherwise they are scratch */
     bool by_sixteen_bytes; /* wants weights whose rows are multiples of 16 bytes, and begin at one */
     size_t most_tokens;    /* 0: any number */
