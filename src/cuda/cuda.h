@@ -69,18 +69,20 @@ void cuda_upload_matrix(Cuda *cuda, void *to, CudaType type, const float *host_f
 void cuda_matmul_nt(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode);
 /* c (m,n) = a (k,m)ᵀ · b (k,n): of soft routing alone. */
 void cuda_matmul_tn(Cuda *cuda, float *c, const float *a, const float *b, size_t m, size_t n, size_t k, MatmulMode mode);
-/* The ladder: each row is verified by tests/cuda and timed by `moe bench`. cuda_matmul_nt calls the one in use for the weights' type. */
+/* The ladder: each row is verified by tests/cuda and timed by `moe bench`. cuda_matmul_nt calls the one in use for the weights' type and for m. */
 typedef void CudaMatmulFn(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode);
 typedef struct {
     const char *id, *name; /* "01", "one thread an output" */
     CudaType type;         /* of the weights that it reads */
     int needs;             /* compute capability, 10·major + minor, below which it is skipped */
+    size_t most_rows;      /* m that it is for; 0: any number */
     CudaMatmulFn *nt;
 } CudaVariant;
 extern const CudaVariant cuda_variants[];
 extern const size_t cuda_variant_count;
 bool cuda_variant_runs(const Cuda *cuda, const CudaVariant *v, const char **why_not);
-const CudaVariant *cuda_variant_active(const Cuda *cuda, CudaType type);
+bool cuda_variant_takes(const CudaVariant *v, size_t m);
+const CudaVariant *cuda_variant_active(const Cuda *cuda, CudaType type, size_t m);
 
 /* ======== dense.cu: the FFN that every token visits ======== */
 typedef struct {

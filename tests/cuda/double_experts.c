@@ -324,14 +324,24 @@ static void check_rung(Layer *l, const char *name, Bits *bits) {
     memcpy(bits->wgmma, ys, bits->count * sizeof *ys), bits->wgmma_known = true;
 }
 
-/* All at once is one after the other, to the bit: where an expert's rows stand among others changes nothing. */
+/* All at once is one after the other, to the bit: where an expert's rows stand among others changes nothing. An expert that has so few rows that a dense
+ * FFN adds them up in another order is passed over. */
+static void same_as_one_by_one(const Layer *l, const float *ys, const char *name) {
+    const float *one_by_one = rig_result(&rig, l->ys_at);
+    for (size_t e = 0; e < l->s.experts; e++) {
+        const size_t D = l->s.model_dim, from = (size_t)l->offsets[e] * D, to = (size_t)l->offsets[e + 1] * D;
+        if (from == to || cuda_variant_active(rig.cuda, l->s.type, (to - from) / D)->most_rows > 0) continue;
+        if (memcmp(ys + from, one_by_one + from, (to - from) * sizeof *ys) != 0) fail_msg("%s: other bits than one expert after the other", name);
+    }
+}
+
 static void check_kept(Layer *l, const char *name, Bits *bits) {
     rig_run(&rig, run_all_at_once, l);
     compare_all(l, name);
     memcpy(bits->first, rig_result(&rig, l->ys_at), bits->count * sizeof(float));
     place_rows(l);
     rig_run(&rig, run_one_by_one, l);
-    same_bits(bits, bits->first, rig_result(&rig, l->ys_at), name, "one expert after the other");
+    same_as_one_by_one(l, bits->first, name);
 }
 
 static void check_experts(Rng *rng, const Shape *shape) {
@@ -439,7 +449,7 @@ static void test_on_other_gpus(void **state) {
         for (size_t i = 0; i < cuda_variant_count; i++)
             assert_true(cuda_variant_runs(rig.cuda, &cuda_variants[i], &why_not) == (cuda_variants[i].needs <= capabilities[c]) &&
                         (why_not == NULL) == (cuda_variants[i].needs <= capabilities[c]));
-        assert_true(cuda_variant_active(rig.cuda, CUDA_BF16)->needs <= capabilities[c]);
+        assert_true(cuda_variant_active(rig.cuda, CUDA_BF16, shape.tokens)->needs <= capabilities[c]);
         Layer l = layer_new(&rng, &shape);
         for (const CudaExpertsVariant *v = cuda_experts_variants; v < cuda_experts_variants + cuda_experts_variant_count; v++)
             assert_false((v->needs > capabilities[c] || v->needs == 90) && cuda_experts_variant_runs(rig.cuda, v, &l.w, &l.plan, &why_not));
