@@ -112,21 +112,22 @@ static void a_plan_of_one_block_is_the_cpus(void **state) {
     (void)state;
     Rng rng;
     rng_seed(&rng, 31);
-    const size_t shapes[][3] = {{0, 8, 2},    {1, 1, 1},   {1, 6, 6},   {7, 2, 1},   {127, 6, 2},   {128, 8, 2}, {129, 8, 8},
-                                {128, 31, 2}, {33, 32, 4}, {9, 33, 33}, {85, 64, 3}, {255, 160, 1}, {257, 1, 1}, {64, 512, 10}};
+    const size_t shapes[][3] = {{0, 8, 2},   {1, 1, 1},   {1, 6, 6},   {7, 2, 1},     {127, 6, 2}, {128, 8, 2},   {129, 8, 8}, {128, 31, 2},
+                                {33, 32, 4}, {9, 33, 33}, {85, 64, 3}, {255, 160, 1}, {257, 1, 1}, {64, 512, 10}, {2, 513, 4}, {5, 1000, 7}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_all(&rng, shapes[i][0], shapes[i][1], shapes[i][2]);
     check_plan(&rng, &(Case){.tokens = 2, .experts = 512, .top_k = 512, .capacity = 1});
     check_plan(&rng, &(Case){.tokens = 4096, .experts = 8, .top_k = 1, .capacity = 500, .weights = TIES, .order = SERVE_PROBABILITY});
 }
 
-/* More than 4096 choices: three launches, and chunks beyond the 32 that a warp scans at once. */
+/* More than 4096 choices: several blocks, two launches. The last block has all of its chunks, a few, one with a single choice. */
 static void a_plan_of_many_blocks_is_the_cpus(void **state) {
     (void)state;
     Rng rng;
     rng_seed(&rng, 32);
     const Case cases[] = {{4096, 8, 3, 0, SCATTERED, PLAIN, SERVE_CHOICE_ORDER},    {4096, 8, 2, 900, GAPS, BROKEN, SERVE_PROBABILITY},
                           {4097, 3, 1, 0, ONE, PLAIN, SERVE_CHOICE_ORDER},          {4097, 3, 1, 77, ONE, TIES, SERVE_PROBABILITY},
-                          {129, 33, 33, 100, SCATTERED, PLAIN, SERVE_CHOICE_ORDER}, {700, 160, 6, 20, SCATTERED, TIES, SERVE_PROBABILITY}};
+                          {129, 33, 33, 100, SCATTERED, PLAIN, SERVE_CHOICE_ORDER}, {700, 160, 6, 20, SCATTERED, TIES, SERVE_PROBABILITY},
+                          {8, 1000, 513, 3, SCATTERED, PLAIN, SERVE_PROBABILITY},   {1025, 513, 8, 9, GAPS, TIES, SERVE_CHOICE_ORDER}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_plan(&rng, &cases[i]);
 }
 
