@@ -118,6 +118,8 @@ typedef struct {
     float *weights;                /* (T,K) out */
 } CudaSelection;                       /* fields as in Selection of moe.h; nothing is drawn: the GPU does not train */
 void cuda_topk_forward(Cuda *cuda, const RoutingRule *rule, const CudaSelection *s);
+/* cuda_softmax_forward into s->probs, written through `probs`, and cuda_topk_forward, with their bits: one launch where the rule ranks a row of up to 512 experts. */
+void cuda_softmax_topk_forward(Cuda *cuda, float *probs, const RoutingRule *rule, const CudaSelection *s);
 
 /* ======== 3_dispatch.cu ======== */
 typedef struct {
@@ -137,6 +139,10 @@ void cuda_plan_take(CudaPlan *plan, CudaArena *arena, size_t *bytes, size_t toke
 /* The CPU's plan exactly: who is served, in which slot, who is dropped. weights (T,K) matter to SERVE_PROBABILITY alone. */
 void cuda_dispatch_plan(Cuda *cuda, const CudaPlan *plan, const int32_t *ids, const float *weights, ServiceOrder order);
 void cuda_dispatch_gather(Cuda *cuda, float *xs, const float *x, const CudaPlan *plan, size_t model_dim);
+
+/* ======== few_tokens.cu: softmax, top-k and plan with their bits, in one launch ======== */
+/* For up to 8 tokens and 512 experts, under a rule that ranks a row; otherwise false, and nothing is done. s->probs is written through `probs`. */
+bool cuda_route_few_tokens(Cuda *cuda, float *probs, const RoutingRule *rule, const CudaSelection *s, const CudaPlan *plan, ServiceOrder order);
 
 /* ======== 4_experts.cu, experts/: all experts of a layer, a ladder of ways ======== */
 typedef struct {

@@ -102,11 +102,12 @@ void cuda_moe_forward(Cuda *cuda, float *y, CudaMoeActs *acts, const float *x, c
     const CudaExpertsRows rows = {x, acts->xs, acts->ys, acts->hidden_gate, acts->hidden_up, acts->hidden};
 
     cuda_router_forward(cuda, acts->logits, acts->router_hidden, x, &w->router, T); /* 1: who fits */
-    cuda_softmax_forward(cuda, acts->probs, acts->logits, T, E);
 
-    cuda_topk_forward(cuda, c->rule, &selection); /* 2: who is chosen, and how much each counts */
+    if (!cuda_route_few_tokens(cuda, acts->probs, c->rule, &selection, plan, c->service)) { /* few tokens: 2 and 3 in one launch. Otherwise */
+        cuda_softmax_topk_forward(cuda, acts->probs, c->rule, &selection); /* 2: who is chosen, and how much each counts */
 
-    cuda_dispatch_plan(cuda, plan, acts->ids, acts->weights, c->service); /* 3: whose rows go where */
+        cuda_dispatch_plan(cuda, plan, acts->ids, acts->weights, c->service); /* 3: whose rows go where */
+    }
 
     cuda_experts_forward(cuda, &rows, &w->experts, plan, acts->keep); /* 4: the work; how rows get there is a matter of the rung */
 

@@ -30,46 +30,6 @@ static void dispatch(Cuda *cuda, void *context) {
     cuda_dispatch_plan(cuda, &d->plan, d->ids, d->weights, d->order);
 }
 
-static CudaPlan device_plan(size_t tokens, size_t experts, size_t top_k) {
-    const size_t slots = tokens * top_k;
-    CudaPlan p = {.tokens = tokens, .experts = experts, .top_k = top_k, .offsets = rig_id_output(&rig, experts + 1)};
-    p.load = rig_id_output(&rig, experts), p.served = rig_id_output(&rig, 1), p.dropped = rig_id_output(&rig, 1);
-    p.slot_token = rig_id_output(&rig, slots), p.slot_choice = rig_id_output(&rig, slots), p.token_slot = rig_id_output(&rig, slots);
-    p.turns = rig_id_output(&rig, tokens);
-    p.scratch = rig_id_output(&rig, cuda_plan_scratch(tokens, experts, top_k));
-    return p;
-}
-
-static Plan host_plan(size_t tokens, size_t experts, size_t top_k) {
-    const size_t slots = tokens * top_k;
-    Plan p = {
-        .tokens = tokens, .experts = experts, .top_k = top_k, .offsets = some(experts + 1, sizeof(size_t)), .load = some(experts, sizeof(size_t))};
-    p.slot_token = some(slots, sizeof(int32_t)), p.slot_choice = some(slots, sizeof(int32_t)), p.token_slot = some(slots, sizeof(int32_t));
-    p.turns = some(2 * tokens, sizeof(int32_t)), p.filled = some(experts, sizeof(size_t));
-    return p;
-}
-static void plan_free(Plan *p) {
-    free(p->offsets), free(p->load), free(p->slot_token), free(p->slot_choice), free(p->token_slot), free(p->turns), free(p->filled);
-}
-
-static void same_counts(const char *what, const int32_t *got, const size_t *expected, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if ((size_t)got[i] != expected[i]) fail_msg("%s, element %zu of %zu: %d, expected %zu", what, i, count, (int)got[i], expected[i]);
-}
-
-static void same_plan(const CudaPlan *got, const Plan *expected) {
-    const size_t slots = expected->tokens * expected->top_k;
-    same_counts("load", rig_result(&rig, got->load), expected->load, expected->experts);
-    same_counts("offsets", rig_result(&rig, got->offsets), expected->offsets, expected->experts + 1);
-    same_counts("served", rig_result(&rig, got->served), &expected->served, 1);
-    same_counts("dropped", rig_result(&rig, got->dropped), &expected->dropped, 1);
-    same_ids("token_slot", rig_result(&rig, got->token_slot), expected->token_slot, slots);
-    const size_t filled = expected->mix != NULL ? slots : expected->served; /* what stands behind is nobody's */
-    same_ids("slot_token", rig_result(&rig, got->slot_token), expected->slot_token, filled);
-    same_ids("slot_choice", rig_result(&rig, got->slot_choice), expected->slot_choice, filled);
-    if (expected->mix == NULL) same_ids("turns", rig_result(&rig, got->turns), expected->turns, expected->tokens);
-}
-
 typedef struct {
     size_t tokens, experts, top_k, capacity;
     Asking asking;
