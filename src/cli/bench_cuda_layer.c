@@ -57,7 +57,6 @@ static void stage_experts(void *argument) {
 }
 static void stage_combine(void *argument) {
     const Layer *l = argument;
-    cuda_clear(l->cuda, l->y, l->tokens * MODEL_DIM * sizeof *l->y);
     cuda_combine_forward(l->cuda, l->y, l->acts.ys, l->acts.weights, &l->acts.plan, MODEL_DIM);
 }
 static void whole_layer(void *argument) {

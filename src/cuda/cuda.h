@@ -90,7 +90,8 @@ typedef struct {
     size_t model_dim, hidden_dim;  /* D, F */
     CudaMatrix gate, up, down;     /* (F,D), (F,D), (D,F); gate.at is NULL unless gated */
 } CudaFfn;
-void cuda_dense_forward(Cuda *cuda, float *y, float *hidden_gate, float *hidden_up, float *hidden, const float *x, const CudaFfn *w, size_t tokens);
+void cuda_dense_forward(Cuda *cuda, float *y, float *hidden_gate, float *hidden_up, float *hidden, const float *x, const CudaFfn *w, size_t tokens,
+                        MatmulMode mode); /* MATMUL_ADD: y is added to */
 
 /* ======== 1_router.cu ======== */
 typedef struct {
@@ -173,7 +174,7 @@ bool cuda_experts_variant_runs(const Cuda *cuda, const CudaExpertsVariant *v, co
 /* The last row of the ladder that runs; with `keep`, the last of those that keep what a trace wants. */
 void cuda_experts_forward(Cuda *cuda, const CudaExpertsRows *rows, const CudaExperts *w, const CudaPlan *plan, bool keep);
 
-/* ======== 5_combine.cu: y (T,D) += Σ_k weights[t,k] · ys[token_slot[t,k]], in choice order, as the CPU's ======== */
+/* ======== 5_combine.cu: y (T,D) = Σ_k weights[t,k] · ys[token_slot[t,k]], in choice order, as the CPU's ======== */
 void cuda_combine_forward(Cuda *cuda, float *y, const float *ys, const float *weights, const CudaPlan *plan, size_t model_dim);
 
 /* ======== layer.c: the five calls ======== */
@@ -196,7 +197,7 @@ typedef struct {
     bool keep;                           /* set by the caller who reads xs and hidden_* afterwards: a trace */
     float *xs, *ys;                      /* (S,D) */
     float *hidden_gate, *hidden_up, *hidden;               /* (S,F) */
-    float *shared_gate, *shared_up, *shared_hidden, *shared_y; /* (T,F) three times and (T,D), or NULL */
+    float *shared_gate, *shared_up, *shared_hidden;        /* (T,F), or NULL */
 } CudaMoeActs;
 void cuda_moe_acts_take(CudaMoeActs *acts, CudaArena *arena, size_t *bytes, const MoeConfig *c, size_t tokens);
 /* y (T,D) overwritten; acts->tokens may be fewer than it was taken for. */

@@ -142,7 +142,7 @@ static void ffn_block(CudaModel *g, const CudaLayer *w, size_t layer, size_t pos
     if (c->is_moe[layer])
         cuda_moe_forward(g->cuda, g->ffn_out, &g->moe, g->ffn_norm, &w->moe, &c->moe, positions);
     else
-        cuda_dense_forward(g->cuda, g->ffn_out, g->hidden_gate, g->hidden_up, g->hidden, g->ffn_norm, &w->dense, positions);
+        cuda_dense_forward(g->cuda, g->ffn_out, g->hidden_gate, g->hidden_up, g->hidden, g->ffn_norm, &w->dense, positions, MATMUL_SET);
 }
 
 /* Puts the layers into the queue; the ids and `past` are on the device. Does not look at a result, unless there is a trace to write. */

@@ -45,7 +45,7 @@ static void run_one_by_one(Cuda *cuda, void *context) {
         const size_t first = (size_t)l->offsets[e], rows = (size_t)l->offsets[e + 1] - first;
         const CudaFfn ffn = {l->s.act, D, F, matrix_of(l->w.gate, e, F * D), matrix_of(l->w.up, e, F * D), matrix_of(l->w.down, e, D * F)};
         cuda_dense_forward(cuda, l->ys_at + first * D, l->hidden_gate_at == NULL ? NULL : l->hidden_gate_at + first * F, l->hidden_up_at + first * F,
-                           l->hidden_at + first * F, l->xs_at + first * D, &ffn, rows);
+                           l->hidden_at + first * F, l->xs_at + first * D, &ffn, rows, MATMUL_SET);
     }
 }
 
