@@ -211,8 +211,10 @@ void cuda_add(Cuda *cuda, float *y, const float *a, const float *b, size_t count
 void cuda_rope_forward(Cuda *cuda, float *x, size_t positions, size_t heads, size_t head_dim, const int32_t *past, double theta);
 /* cache (context,width): rows (N,width) go to row *past and after. */
 void cuda_append_rows(Cuda *cuda, float *cache, const float *rows, size_t positions, size_t width, size_t context, const int32_t *past);
-/* out, q (N,H·h); k, v (context,G·h). Row n sees positions 0 .. *past + n, of which the cache holds `context`. */
-void cuda_attention_forward(Cuda *cuda, float *out, const float *q, const float *k, const float *v, size_t positions, const int32_t *past,
+/* out, q (N,H·h); k, v (context,G·h). Row n sees positions 0 .. *past + n, of which the cache holds `context`. Of few rows each is shared by several
+ * blocks, whose parts go through scratch (cuda_attention_scratch floats, for any number of rows). */
+size_t cuda_attention_scratch(const Cuda *cuda, size_t context, size_t head_dim);
+void cuda_attention_forward(Cuda *cuda, float *out, float *scratch, const float *q, const float *k, const float *v, size_t positions, const int32_t *past,
                             size_t context, size_t heads, size_t kv_heads, size_t head_dim);
 
 /* clang-format on */
