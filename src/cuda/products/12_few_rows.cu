@@ -72,18 +72,35 @@ static __device__ __forceinline__ void multiply_pieces(float (*sum)[COLUMNS], co
     }
 }
 
+/* x (COUNT), each summed over the lanes as warp_sum does it, 16 lanes apart first; lane l then has sum l / (32 / COUNT) in x[0]. While there are several,
+ * one half of the lanes goes on with one half of them: 31 exchanges for 32 sums, where one after the other would be 160. */
+template <unsigned COUNT, unsigned STEP = WARP / 2> static __device__ __forceinline__ void warp_sums(float *x) {
+    if constexpr (COUNT == 1) {
+        x[0] += __shfl_xor_sync(ALL_LANES, x[0], (int)STEP);
+        if constexpr (STEP > 1) warp_sums<1, STEP / 2>(x);
+    } else {
+        constexpr unsigned HALF = COUNT / 2;
+        const bool upper = threadIdx.x & STEP;
+        UNROLLED
+        for (unsigned i = 0; i < HALF; i++) {
+            const float own = upper ? x[i + HALF] : x[i], other = upper ? x[i] : x[i + HALF];
+            x[i] = own + __shfl_xor_sync(ALL_LANES, other, (int)STEP);
+        }
+        if constexpr (STEP > 1) warp_sums<HALF, STEP / 2>(x);
+    }
+}
+
 /* c (ROWS,COLUMNS) from column `column` on: lanes, then warps in their order; one thread an output. All of a block's threads call it. */
 template <typename W, unsigned ROWS, unsigned COLUMNS>
-static __device__ __forceinline__ void put_sums(const Product<W> &p, size_t column, const float (*sum)[COLUMNS]) {
-    __shared__ float of_warp[FEW_WARPS][ROWS * COLUMNS];
-    UNROLLED
-    for (unsigned i = 0; i < ROWS * COLUMNS; i++) {
-        const float of_lanes = warp_sum(sum[i / COLUMNS][i % COLUMNS]);
-        if (threadIdx.x % WARP == 0) of_warp[threadIdx.x / WARP][i] = of_lanes;
-    }
+static __device__ __forceinline__ void put_sums(const Product<W> &p, size_t column, float (*sum)[COLUMNS]) {
+    constexpr unsigned COUNT = ROWS * COLUMNS, LANES_EACH = WARP / COUNT;
+    __shared__ float of_warp[FEW_WARPS][COUNT];
+    const unsigned lane = threadIdx.x % WARP;
+    warp_sums<COUNT>(sum[0]);
+    if (lane % LANES_EACH == 0) of_warp[threadIdx.x / WARP][lane / LANES_EACH] = sum[0][0];
     __syncthreads(); /* all warps' sums are there */
     const size_t r = threadIdx.x / COLUMNS, j = column + threadIdx.x % COLUMNS;
-    if (threadIdx.x >= ROWS * COLUMNS || r >= p.m || j >= p.n) return;
+    if (threadIdx.x >= COUNT || r >= p.m || j >= p.n) return;
     float total = 0;
     for (unsigned w = 0; w < FEW_WARPS; w++) total += of_warp[w][threadIdx.x];
     put(p.c + r * p.n + j, total, p.mode);
@@ -112,7 +129,7 @@ static __global__ __launch_bounds__(FEW_THREADS, 4) void few_rows_kernel(Product
 }
 
 template <typename W, unsigned ROWS, unsigned COLUMNS, bool BY_SIXTEEN> static void launch_for(Cuda *cuda, const Product<W> &p) {
-    static_assert(LOADS % COLUMNS == 0 && ROWS * COLUMNS <= FEW_THREADS, "every output has a thread");
+    static_assert(LOADS % COLUMNS == 0 && WARP % (ROWS * COLUMNS) == 0, "a warp has a lane for each sum");
     launch(cuda, "product, few rows", few_rows_kernel<W, ROWS, COLUMNS, BY_SIXTEEN>, dim3((unsigned)ceil_div(p.n, COLUMNS)), dim3(FEW_THREADS), 0, p);
 }
 
