@@ -1,4 +1,4 @@
-/* products.c: the ladder of matrix products, rungs 01 to 05, on one large product.
+/* products.c: the ladder of matrix products, rungs 01 to 05, on one large product. 12, for few rows, is skipped here.
  *
  *   enters   cuda_variants
  *   leaves   a row for each, with its time, its rate, and how many times faster it is than the one before; cuBLAS's product of the same size
@@ -119,6 +119,8 @@ static void add_rung(Group *g, Rung *r, const char *shape) {
     snprintf(row.ratio_of, sizeof row.ratio_of, "before");
     if (!cuda_variant_runs(p->b->cuda, r->variant, &why_not))
         row_skipped(&row, why_not);
+    else if (!cuda_variant_takes(r->variant, p->d.m))
+        row_skipped(&row, "is for few rows");
     else if (!rung_is_right(r, &f))
         row_failed(&row, f.text);
     group_add(g, &row, enqueue_rung, r, 1);
