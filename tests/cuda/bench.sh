@@ -51,7 +51,8 @@ same 'the table and the picture come from the file alone' "$? $(cat "$table" "$c
 sed '/"kind":"experts"/s/"state":"measured","verified":true,"why":""/"state":"FAILED","verified":false,"why":"token 3 is <wrong>"/' "$json" >"$work/again/gpu_results.json"
 "$bench" --draw "$work/again" >/dev/null 2>"$work/err"
 same 'what failed stands in the table' "$? $(count '| \*\*FAILED\*\*: token 3 is <wrong> |' "$work/again/gpu_results.md")" "0 $(count '"verified":false' "$work/again/gpu_results.json")"
-same 'and in the picture' "$(count 'FAILED: token 3 is ?wrong?<' "$work/again/pictures/gpu_ladder.svg")" $(($(count '"verified":false' "$work/again/gpu_results.json") / 2))
+same 'and in the picture' "$(count 'FAILED: token 3 is ?wrong?<' "$work/again/pictures/gpu_ladder.svg")" \
+    "$(sed -n 's/.*"prefill_tokens":\([0-9]*\).*/\1/p' "$json" | { read -r prompt; grep '"verified":false' "$work/again/gpu_results.json" | grep -c "\"tokens\":$prompt,"; })"
 well_formed 'which is XML all the same' "$work/again/pictures/gpu_ladder.svg"
 head -c 4000 "$json" >"$work/again/gpu_results.json"
 "$bench" --draw "$work/again" >"$work/out" 2>"$work/err"
