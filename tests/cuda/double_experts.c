@@ -395,13 +395,11 @@ static void test_every_division(void **state) {
         {ACT_GELU, CUDA_F32, 129, 2, 3, 17, 12, HALF_DROPPED}, {ACT_SWIGLU, CUDA_F32, 600, 2, 16, 8, 12, AT_RANDOM},
         {ACT_SWIGLU, CUDA_F32, 3, 1, 70, 8, 130, AT_RANDOM},   {ACT_SWIGLU, CUDA_F32, 65, 1, 1, 8, 9, EVENLY},
     };
-    static const Shape deep[] = { /* more steps than a pipeline has stages, for bf16 alone */
-        {ACT_SWIGLU, CUDA_BF16, 150, 2, 3, 200, 136, AT_RANDOM},
-        {ACT_GELU, CUDA_BF16, 30, 2, 4, 136, 264, HALF_DROPPED},
-        {ACT_SWIGLU, CUDA_BF16, 5, 2, 6, 232, 72, AT_RANDOM},
-        {ACT_SWIGLU, CUDA_BF16, 1, 1, 3, 1048, 24, AT_RANDOM}, /* few tokens */
-        {ACT_SWIGLU, CUDA_BF16, 8, 4, 4, 40, 1112, EVENLY},
-        {ACT_RELU, CUDA_BF16, 8, 1, 5, 80, 56, ALL_ON_ONE},
+    static const Shape deep[] = {
+        /* more steps than a pipeline has stages, for bf16 alone */
+        {ACT_SWIGLU, CUDA_BF16, 150, 2, 3, 200, 136, AT_RANDOM}, {ACT_GELU, CUDA_BF16, 30, 2, 4, 136, 264, HALF_DROPPED},
+        {ACT_SWIGLU, CUDA_BF16, 5, 2, 6, 232, 72, AT_RANDOM},    {ACT_SWIGLU, CUDA_BF16, 1, 1, 3, 1048, 24, AT_RANDOM}, /* few tokens */
+        {ACT_SWIGLU, CUDA_BF16, 8, 4, 4, 40, 1112, EVENLY},      {ACT_RELU, CUDA_BF16, 8, 1, 5, 80, 56, ALL_ON_ONE},
         {ACT_SILU, CUDA_BF16, 6, 2, 9, 64, 40, HALF_DROPPED},
     };
     Rng rng;
