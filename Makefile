@@ -56,7 +56,7 @@ LIB_SOURCES := $(wildcard src/base/*.c src/moe/*.c src/fast/*.c src/gguf/*.c src
 # The kernels compute in float whatever `real` is, so both libraries hold the same objects; model*.c, which read a Model, belong to the float one.
 CUDA_SOURCES := $(if $(CUDA),$(wildcard src/cuda/*.cu src/cuda/products/*.cu src/cuda/experts/*.cu))
 CUDA_OBJECTS = $(CUDA_SOURCES:%.cu=$(OBJ)/%.o) $(if $(CUDA),$(patsubst %.c,$(OBJ)/%.o,$(filter-out %/absent.c %/model.c %/model_trace.c,$(wildcard src/cuda/*.c)))) \
-	$(if $(filter emulated,$(CUDA)),$(OBJ)/src/cuda/emulator/emulator.o)
+	$(if $(filter emulated,$(CUDA)),$(patsubst %.cpp,$(OBJ)/%.o,$(wildcard src/cuda/emulator/*.cpp)))
 CUDA_MODEL = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(if $(CUDA),src/cuda/model.c src/cuda/model_trace.c,src/cuda/absent.c)))
 LIB = $(LIB_SOURCES:%.c=$(OBJ)/%.o) $(CUDA_OBJECTS) $(CUDA_MODEL)
 DOUBLE = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o) $(CUDA_OBJECTS)
@@ -88,9 +88,9 @@ stamp = @mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || printf '%s\n' '$(
 $(OBJ)/flags: FORCE
 	$(call stamp,$(CC) $(ALL_CFLAGS) $(VIZ_CFLAGS) $(CJSON_FLAGS) $(CUDA_COMPILE))
 $(OBJ)/files: FORCE
-	$(call stamp,$(LIB) $(CLI) $(VIZ_LIB) $(CORPUS))
+	$(call stamp,$(LIB) $(CLI) $(VIZ_LIB) $(CORPUS) $(CUDA_BENCH))
 $(BUILD)/linked: FORCE
-	$(call stamp,$(OBJ) $(CC) $(ALL_LDFLAGS) $(ALL_LDLIBS) $(VIZ_LIBS))
+	$(call stamp,$(OBJ) $(CC) $(ALL_LDFLAGS) $(ALL_LDLIBS) $(VIZ_LIBS) $(CUBLAS_LIBS))
 
 # ---- objects, libraries, programs ----
 compile = $(Q)mkdir -p $(@D) $(if $(V),,&& echo '  CC   $<') && $(CC) $(ALL_CFLAGS) -MMD -MP
@@ -106,11 +106,11 @@ $(OBJ)/%.o: %.c $(OBJ)/flags
 CUDA_ARCH ?= -gencode arch=compute_75,code=sm_75 -gencode arch=compute_80,code=[sm_80,compute_80] -gencode arch=compute_90a,code=sm_90a
 # No contraction here either: a*b+c is two roundings unless a kernel asks for fmaf.
 CUDA_COMPILE_1 = $(NVCC) -std=c++17 -O3 -lineinfo -fmad=false $(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics -I. -Isrc
-CUDA_COMPILE_emulated = $(CXX) -x c++ -std=c++17 -g $(OPT) -ffp-contract=off -Wall -Wextra $(WERROR) -DMOE_CUDA_EMULATED -I. -Isrc -Isrc/cuda/emulator $(SANITIZE)
+CUDA_COMPILE_emulated = $(CXX) -x c++ -std=c++17 -g $(OPT) -ffp-contract=off -Wall -Wextra -Wno-psabi $(WERROR) -DMOE_CUDA_EMULATED -I. -Isrc -Isrc/cuda/emulator $(SANITIZE)
 CUDA_COMPILE = $(if $(CUDA),$(CUDA_COMPILE_$(CUDA)))
 $(OBJ)/%.o: %.cu $(OBJ)/flags
 	$(Q)mkdir -p $(@D) $(if $(V),,&& echo '  CUDA $<') && $(CUDA_COMPILE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
-$(OBJ)/src/cuda/emulator/emulator.o: src/cuda/emulator/emulator.cpp $(OBJ)/flags
+$(OBJ)/src/cuda/emulator/%.o: src/cuda/emulator/%.cpp $(OBJ)/flags
 	$(Q)mkdir -p $(@D) $(if $(V),,&& echo '  C++  $<') && $(CUDA_COMPILE) -MMD -MP -c -o $@ $<
 $(OBJ)/libmoe.a: $(LIB) $(OBJ)/files
 	$(archive)
@@ -133,6 +133,11 @@ $(BUILD)/moe.1: docs/moe.1 tools/manual.sh $(filter %/moe %/moe-viz,$(PROGRAMS))
 	$(Q)sh tools/manual.sh $(BUILD)/moe docs/moe.1 $(filter %/moe-viz,$^) >$@.part && mv $@.part $@
 $(BUILD)/completions/moe.bash: tools/completions.sh $(filter %/moe %/moe-viz,$(PROGRAMS))
 	$(Q)mkdir -p $(@D) && sh tools/completions.sh $(BUILD)/moe $(@D) $(filter %/moe-viz,$^)
+
+# What a GPU reaches: a program of its own, for cuBLAS is linked into it where it was found, and never into moe.
+CUDA_BENCH = $(patsubst %.c,$(OBJ)/%.o,$(filter-out %/cublas_absent.c,$(wildcard src/cuda/bench/*.c))) $(OBJ)/src/cuda/bench/$(if $(CUBLAS_LIBS),cublas,cublas_absent).o
+$(BUILD)/bench-cuda: $(CUDA_BENCH) $(OBJ)/libcli.a $(OBJ)/libmoe.a $(BUILD)/linked
+	$(link) $(CUBLAS_LIBS) $(ALL_LDLIBS)
 
 # ---- tests ----
 # A thread that waits sleeps instead of spinning: on a busy machine spinning costs several times the work.
@@ -177,7 +182,7 @@ ifeq ($(CUDA),)
 test-cuda: ## verify the GPU's kernels against the reference in double
 	@echo "SKIP the GPU's tests: nvcc was not found, or is switched off (make test-cuda-emulated runs the kernels on the processor)"
 else
-test-cuda: programs $(CUDA_TESTS) $(CUDA_DOUBLE_TESTS) $(OBJ)/cuda/gpu
+test-cuda: programs $(CUDA_TESTS) $(CUDA_DOUBLE_TESTS) $(OBJ)/cuda/gpu $(BUILD)/bench-cuda
 	@if $(OBJ)/cuda/gpu; then sh tools/run_tests.sh $(BUILD) $(sort $(CUDA_TESTS) $(CUDA_DOUBLE_TESTS)) $(wildcard tests/cuda/*.sh); fi
 endif
 test-cuda-emulated: ## the same on the processor, thread by thread: no GPU and no toolkit needed
@@ -209,11 +214,19 @@ soak-viz-run: $(BUILD)/moe-viz
 
 # ---- using it ----
 TEXT ?= Little Ida has a red kite on the hill.
-.PHONY: run bench bench-viz model judge figures lint install uninstall
+.PHONY: run bench bench-cuda bench-viz model judge figures lint install uninstall
 run: programs ## open the window on TEXT="..."; without a display, draw a picture and a film
 	@sh tools/run.sh $(BUILD) '$(subst ','\'',$(TEXT))'
 bench: programs ## measure every variant, verified first, beside this machine's limits; and PyTorch where it is installed
 	@$(BUILD)/moe bench --torch $(PYTHON)
+ifeq ($(CUDA),)
+bench-cuda: ## measure a GPU, verified first, beside cuBLAS and a copy: docs/gpu_results.* and their picture
+	@echo "SKIP the GPU's measurements: nvcc was not found, or is switched off; with the CUDA toolkit and a GPU 'make bench-cuda' takes minutes"
+else
+BENCH_CUDA_INTO = $(if $(filter emulated,$(CUDA)),$(BUILD)/bench-cuda.out,docs)
+bench-cuda: $(BUILD)/bench-cuda
+	@mkdir -p $(BENCH_CUDA_INTO) && $(BUILD)/bench-cuda $(BENCH_CUDA_INTO)
+endif
 bench-viz: $(BUILD)/moe-viz ## time the window's frames and the opening of a large trace (FRAMES=600)
 	@$(BUILD)/moe-viz --bench-frames $(or $(FRAMES),600)
 model: programs ## train the shipped model and its two dense twins from scratch
@@ -237,7 +250,7 @@ install: programs ## install under PREFIX=/usr/local (DESTDIR is honoured)
 	install -D -m 644 $(BUILD)/completions/moe.bash $(TO)/share/bash-completion/completions/moe
 	install -D -m 644 $(BUILD)/completions/_moe $(TO)/share/zsh/site-functions/_moe
 	install -D -m 644 $(BUILD)/completions/moe.fish $(TO)/share/fish/vendor_completions.d/moe.fish
--include $(patsubst %.o,%.d,$(LIB) $(DOUBLE) $(CLI) $(VIZ_LIB) $(CORPUS) $(OBJ)/src/cli/main.o $(OBJ)/viz/main.o)
+-include $(patsubst %.o,%.d,$(LIB) $(DOUBLE) $(CLI) $(VIZ_LIB) $(CORPUS) $(OBJ)/src/cli/main.o $(OBJ)/viz/main.o $(CUDA_BENCH))
 -include $(patsubst %,%.d,$(TESTS) $(WINDOW_TESTS) $(DOUBLE_TESTS) $(FUZZERS) $(CUDA_TESTS) $(CUDA_DOUBLE_TESTS))
 endif
 

@@ -103,6 +103,12 @@ int main(void) { int n; return cudaGetDeviceCount(&n) == 1; }'; then
         make_var 'CUDA ?= 1'
         make_var "NVCC = $nvcc"
         make_var "CUDA_LIBS = $cuda_libs"
+        cublas="-L$lib -Wl,-rpath,$lib -lcublas"
+        if probe cublas "-I$toolkit/include $cublas" '#include <cublas_v2.h>
+int main(void) { cublasHandle_t handle; return cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS; }'; then
+            line cuBLAS "found, for comparison in 'make bench-cuda'"
+            make_var "CUBLAS_LIBS = $cublas"
+        else line cuBLAS "not found: 'make bench-cuda' has no rate to compare with"; fi
     else line GPU "nvcc is here, but no program links with its runtime ($BUILD/probes/cuda.log): CPU only"; fi
 fi
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Plants each fault of tests/mutants/*.patch into a scratch copy and runs the test that its first line names:
-#   # caught by: test_router        (or the name of a script of tests/, without .sh; cuda/test_topk: a kernel's, on the emulated GPU)
+#   # caught by: test_router        (or the name of a script of tests/, without .sh; cuda/...: on the emulated GPU)
 # A fault is caught when that test fails. The last line is `N caught, N missed`.
 #   tools/mutants.sh BUILD [PATCH...]
 set -u
@@ -22,14 +22,19 @@ caught=0 missed=0
 try() (
     cd "$scratch" || exit 2
     log=mutant.log
-    if [ -f "tests/$1.sh" ]; then
-        make -s BUILD=build WERROR= programs $([ "$1" = lessons ] && echo lesson-programs) >$log 2>&1 || exit 2
-        MOE=build/moe BUILD=build timeout 300 sh "tests/$1.sh" >$log 2>&1 && ! grep -q '^not ok ' $log && exit 0 || exit 1
-    fi
     case $1 in
     cuda/*) into=build/emulated with=CUDA=emulated ;;
     *) into=build with= ;;
     esac
+    if [ -f "tests/$1.sh" ]; then
+        case $1 in
+        lessons) programs='programs lesson-programs' ;;
+        cuda/bench) programs=$into/bench-cuda ;;
+        *) programs=programs ;;
+        esac
+        make -s BUILD=$into WERROR= $with $programs >$log 2>&1 || exit 2
+        MOE=$into/moe BUILD=$into timeout 300 sh "tests/$1.sh" >$log 2>&1 && ! grep -q '^not ok ' $log && exit 0 || exit 1
+    fi
     make -s BUILD=$into WERROR= $with "$into/obj/$1" >$log 2>&1 || exit 2
     timeout 300 "$into/obj/$1" >$log 2>&1 && exit 0 || exit 1
 )

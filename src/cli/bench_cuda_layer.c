@@ -30,7 +30,6 @@ typedef struct {
 static void stage_router(void *argument) {
     Layer *l = argument;
     cuda_router_forward(l->cuda, l->acts.logits, NULL, l->x, &l->w.router, l->tokens);
-    cuda_softmax_forward(l->cuda, l->acts.probs, l->acts.logits, l->tokens, EXPERTS);
 }
 static void stage_topk(void *argument) {
     const Layer *l = argument;
@@ -43,7 +42,7 @@ static void stage_topk(void *argument) {
                              .scores = a->scores,
                              .ids = a->ids,
                              .weights = a->weights};
-    cuda_topk_forward(l->cuda, l->config.rule, &s);
+    cuda_softmax_topk_forward(l->cuda, a->probs, l->config.rule, &s);
 }
 static void stage_dispatch(void *argument) {
     const Layer *l = argument;
@@ -57,7 +56,6 @@ static void stage_experts(void *argument) {
 }
 static void stage_combine(void *argument) {
     const Layer *l = argument;
-    cuda_clear(l->cuda, l->y, l->tokens * MODEL_DIM * sizeof *l->y);
     cuda_combine_forward(l->cuda, l->y, l->acts.ys, l->acts.weights, &l->acts.plan, MODEL_DIM);
 }
 static void whole_layer(void *argument) {

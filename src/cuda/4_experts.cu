@@ -15,6 +15,8 @@ const CudaExpertsVariant cuda_experts_variants[] = {
     {"07", "gather fused",    CUDA_BF16, 80, false, false, 0, gather_fused_experts},
     {"08", "SwiGLU epilogue", CUDA_BF16, 80, false, false, 0, swiglu_epilogue_experts},
     {"09", "async pipeline",  CUDA_BF16, 80, false, true,  0, async_pipeline_experts},
+    {"10", "TMA and wgmma",   CUDA_BF16, 90, false, true,  0, tma_wgmma_experts},
+    {"11", "persistent",      CUDA_BF16, 90, false, true,  0, persistent_experts},
     {"12", "decode",          CUDA_BF16, 80, false, true,  8, decode_experts},
 };
 /* clang-format on */
@@ -26,7 +28,7 @@ static bool by_sixteen(CudaMatrix m, size_t width) { return reinterpret_cast<uin
 bool cuda_experts_variant_runs(const Cuda *cuda, const CudaExpertsVariant *v, const CudaExperts *w, const CudaPlan *plan, const char **why_not) {
     const char *why = NULL;
     if (v->type != w->up.type) why = "is for weights of the other type";
-    else if (cuda->capability < v->needs)
+    else if (cuda->capability < v->needs || (v->needs == 90 && cuda->capability != 90)) /* wgmma is for sm_90a: no older GPU has it, no newer one */
         why = v->needs >= 90 ? "needs a GPU of compute capability 9.0" : "needs a GPU of compute capability 8.0 or newer";
     else if (!v->keeps && plan->mix != NULL)
         why = "fetches tokens' rows; under soft routing an expert's row is a mixture of all";

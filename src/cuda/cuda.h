@@ -26,6 +26,7 @@ Status cuda_open(Cuda **cuda, Fault *f); /* the first device; a Fault says what 
 void cuda_close(Cuda *cuda);             /* NULL is fine */
 bool cuda_is_emulated(const Cuda *cuda);  /* kernels run on the processor: right or wrong, but never fast */
 const char *cuda_name(const Cuda *cuda); /* "NVIDIA H100 80GB HBM3 (9.0), driver 13.0, toolkit 13.0" */
+size_t cuda_cache_bytes(const Cuda *cuda); /* of the cache that all processors share (L2): what fits into it is read from memory once */
 Status cuda_sync(Cuda *cuda, Fault *f);  /* waits; the first thing that went wrong since it was opened */
 
 /* One block of device memory, counted before it is asked for; every piece is 256-byte aligned. */
@@ -33,6 +34,7 @@ typedef struct { unsigned char *base; size_t used_bytes, size_bytes; } CudaArena
 /* A Fault names `what`, the bytes that it needs and those that are free. */
 Status cuda_arena_init(Cuda *cuda, CudaArena *arena, size_t size_bytes, const char *what, Fault *f);
 void cuda_arena_free(Cuda *cuda, CudaArena *arena);
+size_t cuda_free_bytes(Cuda *cuda); /* that an arena could have now; 0 once something went wrong */
 /* Adds to *bytes what the piece uses (SIZE_MAX once it does not fit in a size_t); NULL as long as arena is NULL: one walk measures and takes. */
 void *cuda_take(CudaArena *arena, size_t *bytes, size_t count, size_t item_bytes);
 
@@ -48,6 +50,13 @@ CudaGraph *cuda_capture_end(Cuda *cuda); /* NULL when something went wrong: cuda
 void cuda_graph_run(Cuda *cuda, CudaGraph *graph);
 void cuda_graph_free(CudaGraph *graph);
 
+/* How long the queue needs from one place in it to another, by the device's own clock. */
+typedef struct CudaTimer CudaTimer;
+CudaTimer *cuda_timer_new(Cuda *cuda);              /* NULL when something went wrong: cuda_sync tells */
+void cuda_timer_start(Cuda *cuda, CudaTimer *timer);
+double cuda_timer_ms(Cuda *cuda, CudaTimer *timer); /* waits; from the start to the end of what is in the queue now. NaN when something went wrong */
+void cuda_timer_free(CudaTimer *timer);             /* NULL is fine */
+
 /* ======== products/: c (m,n) = a (m,k) · w (n,k)ᵀ, a ladder of kernels ======== */
 typedef enum { CUDA_F32, CUDA_BF16 } CudaType; /* bfloat16: the upper half of a float, rounded to nearest, ties to even */
 size_t cuda_type_bytes(CudaType type);
@@ -60,18 +69,20 @@ void cuda_upload_matrix(Cuda *cuda, void *to, CudaType type, const float *host_f
 void cuda_matmul_nt(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode);
 /* c (m,n) = a (k,m)ᵀ · b (k,n): of soft routing alone. */
 void cuda_matmul_tn(Cuda *cuda, float *c, const float *a, const float *b, size_t m, size_t n, size_t k, MatmulMode mode);
-/* The ladder: each row is verified by tests/cuda and timed by `moe bench`. cuda_matmul_nt calls the one in use for the weights' type. */
+/* The ladder: each row is verified by tests/cuda and timed by `moe bench`. cuda_matmul_nt calls the one in use for the weights' type and for m. */
 typedef void CudaMatmulFn(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode);
 typedef struct {
     const char *id, *name; /* "01", "one thread an output" */
     CudaType type;         /* of the weights that it reads */
     int needs;             /* compute capability, 10·major + minor, below which it is skipped */
+    size_t most_rows;      /* m that it is for; 0: any number */
     CudaMatmulFn *nt;
 } CudaVariant;
 extern const CudaVariant cuda_variants[];
 extern const size_t cuda_variant_count;
 bool cuda_variant_runs(const Cuda *cuda, const CudaVariant *v, const char **why_not);
-const CudaVariant *cuda_variant_active(const Cuda *cuda, CudaType type);
+bool cuda_variant_takes(const CudaVariant *v, size_t m);
+const CudaVariant *cuda_variant_active(const Cuda *cuda, CudaType type, size_t m);
 
 /* ======== dense.cu: the FFN that every token visits ======== */
 typedef struct {
@@ -79,7 +90,8 @@ typedef struct {
     size_t model_dim, hidden_dim;  /* D, F */
     CudaMatrix gate, up, down;     /* (F,D), (F,D), (D,F); gate.at is NULL unless gated */
 } CudaFfn;
-void cuda_dense_forward(Cuda *cuda, float *y, float *hidden_gate, float *hidden_up, float *hidden, const float *x, const CudaFfn *w, size_t tokens);
+void cuda_dense_forward(Cuda *cuda, float *y, float *hidden_gate, float *hidden_up, float *hidden, const float *x, const CudaFfn *w, size_t tokens,
+                        MatmulMode mode); /* MATMUL_ADD: y is added to */
 
 /* ======== 1_router.cu ======== */
 typedef struct {
@@ -107,6 +119,8 @@ typedef struct {
     float *weights;                /* (T,K) out */
 } CudaSelection;                       /* fields as in Selection of moe.h; nothing is drawn: the GPU does not train */
 void cuda_topk_forward(Cuda *cuda, const RoutingRule *rule, const CudaSelection *s);
+/* cuda_softmax_forward into s->probs, written through `probs`, and cuda_topk_forward, with their bits: one launch where the rule ranks a row of up to 512 experts. */
+void cuda_softmax_topk_forward(Cuda *cuda, float *probs, const RoutingRule *rule, const CudaSelection *s);
 
 /* ======== 3_dispatch.cu ======== */
 typedef struct {
@@ -127,6 +141,10 @@ void cuda_plan_take(CudaPlan *plan, CudaArena *arena, size_t *bytes, size_t toke
 void cuda_dispatch_plan(Cuda *cuda, const CudaPlan *plan, const int32_t *ids, const float *weights, ServiceOrder order);
 void cuda_dispatch_gather(Cuda *cuda, float *xs, const float *x, const CudaPlan *plan, size_t model_dim);
 
+/* ======== few_tokens.cu: softmax, top-k and plan with their bits, in one launch ======== */
+/* For up to 8 tokens and 512 experts, under a rule that ranks a row; otherwise false, and nothing is done. s->probs is written through `probs`. */
+bool cuda_route_few_tokens(Cuda *cuda, float *probs, const RoutingRule *rule, const CudaSelection *s, const CudaPlan *plan, ServiceOrder order);
+
 /* ======== 4_experts.cu, experts/: all experts of a layer, a ladder of ways ======== */
 typedef struct {
     Activation act;
@@ -143,7 +161,7 @@ typedef void CudaExpertsFn(Cuda *cuda, const CudaExpertsRows *rows, const CudaEx
 typedef struct {
     const char *id, *name; /* "06", "grouped" */
     CudaType type;         /* of the weights that it reads */
-    int needs;             /* compute capability, 10·major + minor, below which it is skipped */
+    int needs;             /* compute capability, 10·major + minor, below which it is skipped; 90: only there */
     bool keeps;            /* xs and hidden_* hold afterwards what a trace wants; otherwise they are scratch */
     bool by_sixteen_bytes; /* wants weights whose rows are multiples of 16 bytes, and begin at one */
     size_t most_tokens;    /* 0: any number */
@@ -156,7 +174,7 @@ bool cuda_experts_variant_runs(const Cuda *cuda, const CudaExpertsVariant *v, co
 /* The last row of the ladder that runs; with `keep`, the last of those that keep what a trace wants. */
 void cuda_experts_forward(Cuda *cuda, const CudaExpertsRows *rows, const CudaExperts *w, const CudaPlan *plan, bool keep);
 
-/* ======== 5_combine.cu: y (T,D) += Σ_k weights[t,k] · ys[token_slot[t,k]], in choice order, as the CPU's ======== */
+/* ======== 5_combine.cu: y (T,D) = Σ_k weights[t,k] · ys[token_slot[t,k]], in choice order, as the CPU's ======== */
 void cuda_combine_forward(Cuda *cuda, float *y, const float *ys, const float *weights, const CudaPlan *plan, size_t model_dim);
 
 /* ======== layer.c: the five calls ======== */
@@ -179,7 +197,7 @@ typedef struct {
     bool keep;                           /* set by the caller who reads xs and hidden_* afterwards: a trace */
     float *xs, *ys;                      /* (S,D) */
     float *hidden_gate, *hidden_up, *hidden;               /* (S,F) */
-    float *shared_gate, *shared_up, *shared_hidden, *shared_y; /* (T,F) three times and (T,D), or NULL */
+    float *shared_gate, *shared_up, *shared_hidden;        /* (T,F), or NULL */
 } CudaMoeActs;
 void cuda_moe_acts_take(CudaMoeActs *acts, CudaArena *arena, size_t *bytes, const MoeConfig *c, size_t tokens);
 /* y (T,D) overwritten; acts->tokens may be fewer than it was taken for. */
@@ -193,8 +211,10 @@ void cuda_add(Cuda *cuda, float *y, const float *a, const float *b, size_t count
 void cuda_rope_forward(Cuda *cuda, float *x, size_t positions, size_t heads, size_t head_dim, const int32_t *past, double theta);
 /* cache (context,width): rows (N,width) go to row *past and after. */
 void cuda_append_rows(Cuda *cuda, float *cache, const float *rows, size_t positions, size_t width, size_t context, const int32_t *past);
-/* out, q (N,H·h); k, v (context,G·h). Row n sees positions 0 .. *past + n, of which the cache holds `context`. */
-void cuda_attention_forward(Cuda *cuda, float *out, const float *q, const float *k, const float *v, size_t positions, const int32_t *past,
+/* out, q (N,H·h); k, v (context,G·h). Row n sees positions 0 .. *past + n, of which the cache holds `context`. Of few rows each is shared by several
+ * blocks, whose parts go through scratch (cuda_attention_scratch floats, for any number of rows). */
+size_t cuda_attention_scratch(const Cuda *cuda, size_t context, size_t head_dim);
+void cuda_attention_forward(Cuda *cuda, float *out, float *scratch, const float *q, const float *k, const float *v, size_t positions, const int32_t *past,
                             size_t context, size_t heads, size_t kv_heads, size_t head_dim);
 
 /* clang-format on */

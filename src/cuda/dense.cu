@@ -1,7 +1,7 @@
 /* dense.cu: the feed-forward network that every token visits.
  *
  *   enters   x (T,D), weights of one FFN
- *   leaves   y (T,D); projections and hidden activations (T,F)
+ *   leaves   y (T,D), overwritten or added to; projections and hidden activations (T,F)
  *   next     the residual sum; 4_experts.cu does the same for all experts at once
  *   not      routing; keeping anything for backward: the GPU does not train
  */
@@ -21,10 +21,11 @@ void cuda_activate(Cuda *cuda, float *hidden, const float *gate, const float *up
            hidden_dim, rows_there);
 }
 
-void cuda_dense_forward(Cuda *cuda, float *y, float *hidden_gate, float *hidden_up, float *hidden, const float *x, const CudaFfn *w, size_t tokens) {
+void cuda_dense_forward(Cuda *cuda, float *y, float *hidden_gate, float *hidden_up, float *hidden, const float *x, const CudaFfn *w, size_t tokens,
+                        MatmulMode mode) {
     const size_t D = w->model_dim, F = w->hidden_dim;
     if (w->act == ACT_SWIGLU) cuda_matmul_nt(cuda, hidden_gate, x, w->gate, tokens, F, D, MATMUL_SET);
     cuda_matmul_nt(cuda, hidden_up, x, w->up, tokens, F, D, MATMUL_SET);
     cuda_activate(cuda, hidden, hidden_gate, hidden_up, w->act, tokens, F, NULL);
-    cuda_matmul_nt(cuda, y, hidden, w->down, tokens, D, F, MATMUL_SET);
+    cuda_matmul_nt(cuda, y, hidden, w->down, tokens, D, F, mode);
 }

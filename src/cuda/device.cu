@@ -10,6 +10,7 @@
  */
 #include "cuda/kernel.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,6 +58,7 @@ static void describe(Cuda *cuda) {
     cuda->capability = 10 * p.major + p.minor;
     cuda->processors = p.multiProcessorCount;
     cuda->shared_bytes = p.sharedMemPerBlockOptin;
+    cuda->cache_bytes = p.l2CacheSize > 0 ? (size_t)p.l2CacheSize : 0;
     snprintf(cuda->name, sizeof cuda->name, "%s (%d.%d), driver %d.%d, toolkit %d.%d", p.name, p.major, p.minor, driver / 1000, driver % 1000 / 10,
              toolkit / 1000, toolkit % 1000 / 10);
 }
@@ -86,6 +88,7 @@ void cuda_close(Cuda *cuda) {
 }
 
 const char *cuda_name(const Cuda *cuda) { return cuda->name; }
+size_t cuda_cache_bytes(const Cuda *cuda) { return cuda->cache_bytes; }
 
 bool cuda_is_emulated(const Cuda *) {
 #ifdef MOE_CUDA_EMULATED
@@ -127,6 +130,11 @@ void cuda_arena_free(Cuda *cuda, CudaArena *arena) {
     cudaStreamSynchronize(cuda->stream); /* the queue may still use it */
     cuda_check(cuda, cudaFree(arena->base), "giving memory back");
     *arena = {};
+}
+
+size_t cuda_free_bytes(Cuda *cuda) {
+    size_t free_bytes = 0, total_bytes = 0;
+    return !cuda->failed && cuda_check(cuda, cudaMemGetInfo(&free_bytes, &total_bytes), "asking for free memory") ? free_bytes : 0;
 }
 
 void *cuda_take(CudaArena *arena, size_t *bytes, size_t count, size_t item_bytes) {
@@ -216,4 +224,39 @@ void cuda_graph_free(CudaGraph *graph) {
     if (graph == NULL) return;
     cudaGraphExecDestroy(graph->exec);
     free(graph);
+}
+
+/* ---- time ---- */
+
+struct CudaTimer { cudaEvent_t from, to; };
+
+CudaTimer *cuda_timer_new(Cuda *cuda) {
+    CudaTimer *timer = (CudaTimer *)calloc(1, sizeof *timer);
+    if (timer != NULL && !cuda->failed && cuda_check(cuda, cudaEventCreate(&timer->from), "making a timer") &&
+        cuda_check(cuda, cudaEventCreate(&timer->to), "making a timer"))
+        return timer;
+    if (timer == NULL) cuda_check(cuda, cudaErrorMemoryAllocation, "making a timer");
+    cuda_timer_free(timer);
+    return NULL;
+}
+
+void cuda_timer_start(Cuda *cuda, CudaTimer *timer) {
+    if (cuda->failed || timer == NULL) return;
+    cuda_check(cuda, cudaEventRecord(timer->from, cuda->stream), "starting a timer");
+}
+
+double cuda_timer_ms(Cuda *cuda, CudaTimer *timer) {
+    float milliseconds = 0;
+    if (cuda->failed || timer == NULL || !cuda_check(cuda, cudaEventRecord(timer->to, cuda->stream), "stopping a timer") ||
+        !cuda_check(cuda, cudaEventSynchronize(timer->to), "waiting for a timer") ||
+        !cuda_check(cuda, cudaEventElapsedTime(&milliseconds, timer->from, timer->to), "reading a timer"))
+        return NAN;
+    return (double)milliseconds;
+}
+
+void cuda_timer_free(CudaTimer *timer) {
+    if (timer == NULL) return;
+    if (timer->from != NULL) cudaEventDestroy(timer->from);
+    if (timer->to != NULL) cudaEventDestroy(timer->to);
+    free(timer);
 }

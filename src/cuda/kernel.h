@@ -32,6 +32,7 @@ struct Cuda {
     int capability; /* 10·major + minor */
     int processors;
     size_t shared_bytes; /* a block's most */
+    size_t cache_bytes;
     bool failed, capturing;
     Fault fault;         /* the first thing that went wrong */
     char name[320];

@@ -44,7 +44,6 @@ void cuda_moe_acts_take(CudaMoeActs *acts, CudaArena *arena, size_t *bytes, cons
         if (gated) acts->shared_gate = take(arena, bytes, T, F);
         acts->shared_up = take(arena, bytes, T, F);
         acts->shared_hidden = take(arena, bytes, T, F);
-        acts->shared_y = take(arena, bytes, T, D);
     }
 }
 
@@ -82,12 +81,11 @@ static CudaFfn expert_of(const CudaExperts *w, size_t e) {
     return (CudaFfn){w->act, D, F, matrix_of(w->gate, e, F, D), matrix_of(w->up, e, F, D), matrix_of(w->down, e, D, F)};
 }
 
-/* Every token visits these; no router is asked and nothing weighs them. */
+/* y += what these make of x. Every token visits them; no router is asked and nothing weighs them. */
 static void shared_forward(Cuda *cuda, float *y, CudaMoeActs *acts, const float *x, const CudaExperts *shared, size_t tokens) {
     for (size_t e = 0; e < shared->experts; e++) {
         const CudaFfn expert = expert_of(shared, e);
-        cuda_dense_forward(cuda, acts->shared_y, acts->shared_gate, acts->shared_up, acts->shared_hidden, x, &expert, tokens);
-        cuda_add(cuda, y, y, acts->shared_y, tokens * shared->model_dim);
+        cuda_dense_forward(cuda, y, acts->shared_gate, acts->shared_up, acts->shared_hidden, x, &expert, tokens, MATMUL_ADD);
     }
 }
 
@@ -102,16 +100,16 @@ void cuda_moe_forward(Cuda *cuda, float *y, CudaMoeActs *acts, const float *x, c
     const CudaExpertsRows rows = {x, acts->xs, acts->ys, acts->hidden_gate, acts->hidden_up, acts->hidden};
 
     cuda_router_forward(cuda, acts->logits, acts->router_hidden, x, &w->router, T); /* 1: who fits */
-    cuda_softmax_forward(cuda, acts->probs, acts->logits, T, E);
 
-    cuda_topk_forward(cuda, c->rule, &selection); /* 2: who is chosen, and how much each counts */
+    if (!cuda_route_few_tokens(cuda, acts->probs, c->rule, &selection, plan, c->service)) { /* few tokens: 2 and 3 in one launch. Otherwise */
+        cuda_softmax_topk_forward(cuda, acts->probs, c->rule, &selection); /* 2: who is chosen, and how much each counts */
 
-    cuda_dispatch_plan(cuda, plan, acts->ids, acts->weights, c->service); /* 3: whose rows go where */
+        cuda_dispatch_plan(cuda, plan, acts->ids, acts->weights, c->service); /* 3: whose rows go where */
+    }
 
     cuda_experts_forward(cuda, &rows, &w->experts, plan, acts->keep); /* 4: the work; how rows get there is a matter of the rung */
 
-    cuda_clear(cuda, y, T * D * sizeof *y); /* 5: the sum, back in token order */
-    cuda_combine_forward(cuda, y, acts->ys, acts->weights, plan, D);
+    cuda_combine_forward(cuda, y, acts->ys, acts->weights, plan, D); /* 5: the sum, back in token order */
 
     if (c->shared_experts > 0) shared_forward(cuda, y, acts, x, &w->shared, T);
 }

@@ -43,6 +43,7 @@ static void take_activations(CudaModel *g, CudaArena *arena, size_t *bytes) {
     g->k = take(arena, bytes, N, kv_width);
     g->v = take(arena, bytes, N, kv_width);
     g->attn_out = take(arena, bytes, N, q_width);
+    g->attn_parts = take(arena, bytes, 1, cuda_attention_scratch(g->cuda, g->runner.context, c->head_dim));
     g->ffn_inp = take(arena, bytes, N, D);
     g->ffn_norm = take(arena, bytes, N, D);
     g->ffn_out = take(arena, bytes, N, D);
@@ -129,7 +130,7 @@ static void attention_block(CudaModel *g, const CudaLayer *w, size_t layer, size
     cuda_rope_forward(cuda, g->k, positions, c->kv_heads, c->head_dim, past, c->rope_theta);
     cuda_append_rows(cuda, keys, g->k, positions, kv_width, context, past);
     cuda_append_rows(cuda, values, g->v, positions, kv_width, context, past);
-    cuda_attention_forward(cuda, g->attn_out, g->q, keys, values, positions, past, context, c->heads, c->kv_heads, c->head_dim);
+    cuda_attention_forward(cuda, g->attn_out, g->attn_parts, g->q, keys, values, positions, past, context, c->heads, c->kv_heads, c->head_dim);
     cuda_copy(cuda, g->ffn_inp, g->x, positions * D * sizeof *g->x);
     cuda_matmul_nt(cuda, g->ffn_inp, g->attn_out, w->o, positions, D, q_width, MATMUL_ADD);
 }
@@ -142,7 +143,7 @@ static void ffn_block(CudaModel *g, const CudaLayer *w, size_t layer, size_t pos
     if (c->is_moe[layer])
         cuda_moe_forward(g->cuda, g->ffn_out, &g->moe, g->ffn_norm, &w->moe, &c->moe, positions);
     else
-        cuda_dense_forward(g->cuda, g->ffn_out, g->hidden_gate, g->hidden_up, g->hidden, g->ffn_norm, &w->dense, positions);
+        cuda_dense_forward(g->cuda, g->ffn_out, g->hidden_gate, g->hidden_up, g->hidden, g->ffn_norm, &w->dense, positions, MATMUL_SET);
 }
 
 /* Puts the layers into the queue; the ids and `past` are on the device. Does not look at a result, unless there is a trace to write. */

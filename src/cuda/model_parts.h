@@ -28,6 +28,7 @@ typedef struct {
     int32_t *input, *host_input; /* (1+N) tokens that came before, and the ids */
     float *x, *norm, *ffn_inp, *ffn_norm, *ffn_out; /* (N,D) */
     float *q, *attn_out; /* (N,H·h) */
+    float *attn_parts; /* cuda_attention_scratch */
     float *k, *v; /* (N,G·h) on their way into the cache */
     float *logits; /* (HEAD_ROWS,V) */
     CudaMoeActs moe; /* of the layer that runs */

@@ -22,6 +22,11 @@ static __device__ __forceinline__ Rank rank_of(uint32_t order, size_t index) {
     return order == ABSENT ? NOBODY : (Rank)order << 32 | (0xffffffffu - (uint32_t)index);
 }
 static __device__ __forceinline__ size_t index_of(Rank rank) { return 0xffffffffu - (uint32_t)rank; }
+/* The score again, or one that compares as it does: 0 for -0, one NaN for all. */
+static __device__ __forceinline__ float score_of(Rank rank) {
+    const uint32_t order = (uint32_t)(rank >> 32);
+    return __uint_as_float(order == 1 ? 0x7fc00000u : order >> 31 ? order & 0x7fffffffu : ~order);
+}
 
 static __device__ __forceinline__ uint32_t warp_max(uint32_t x) {
 #if defined(MOE_CUDA_EMULATED) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800)
@@ -52,6 +57,12 @@ struct HeldRow {
         : scores(scores_), taken(taken_), experts(experts_), lane(lane_) {
         UNROLLED
         for (unsigned i = 0; i < HELD; i++) order[i] = i * WARP + lane < experts ? look_up(i * WARP + lane) : ABSENT;
+    }
+    /* Of values (HELD) that the lane has already: those of experts lane, lane + 32, ... There are no later ones. */
+    __device__ __forceinline__ HeldRow(const float *values, size_t experts_, unsigned lane_)
+        : scores(NULL), taken(NULL), experts(experts_), lane(lane_) {
+        UNROLLED
+        for (unsigned i = 0; i < HELD; i++) order[i] = i * WARP + lane < experts ? order_of(values[i]) : ABSENT;
     }
     /* The best rank below `last`, the same in every lane; NOBODY when there is none. All 32 lanes call it. */
     __device__ __forceinline__ Rank next(Rank last) const {

@@ -21,11 +21,11 @@ static float *random_floats(Rng *rng, size_t count) {
 }
 
 /* What the reference makes of the same numbers, and how far rounding may take each element. */
-static void expect(double *expected, double *allowed, const float *y, const float *ys, const float *weights, const int32_t *token_slot, size_t tokens,
-                   size_t top_k, size_t model_dim) {
+static void expect(double *expected, double *allowed, const float *ys, const float *weights, const int32_t *token_slot, size_t tokens, size_t top_k,
+                   size_t model_dim) {
     for (size_t t = 0; t < tokens; t++)
         for (size_t d = 0; d < model_dim; d++) {
-            double sum = (double)y[t * model_dim + d], magnitude = fabs(sum);
+            double sum = 0, magnitude = 0;
             for (size_t k = 0; k < top_k; k++) {
                 const int32_t slot = token_slot[t * top_k + k];
                 if (slot < 0) continue;
@@ -38,18 +38,18 @@ static void expect(double *expected, double *allowed, const float *y, const floa
 
 static void check_combine(Rng *rng, size_t tokens, size_t top_k, size_t model_dim) {
     const size_t slots = tokens * top_k, count = tokens * model_dim;
-    float *y = random_floats(rng, count), *ys = random_floats(rng, slots * model_dim), *weights = random_floats(rng, slots);
+    float *ys = random_floats(rng, slots * model_dim), *weights = random_floats(rng, slots);
     int32_t *token_slot = malloc((slots + 1) * sizeof *token_slot);
     double *expected = malloc((count + 1) * sizeof *expected), *allowed = malloc((count + 1) * sizeof *allowed);
     assert_non_null(token_slot), assert_non_null(expected), assert_non_null(allowed);
     for (size_t i = 0; i < slots; i++) token_slot[i] = rng_below(rng, 4) == 0 ? -1 : (int32_t)rng_below(rng, slots);
-    expect(expected, allowed, y, ys, weights, token_slot, tokens, top_k, model_dim);
-    Combine c = {rig_output(&rig, y, count), rig_input(&rig, ys, slots * model_dim), rig_input(&rig, weights, slots), {0}, model_dim};
+    expect(expected, allowed, ys, weights, token_slot, tokens, top_k, model_dim);
+    Combine c = {rig_output(&rig, NULL, count), rig_input(&rig, ys, slots * model_dim), rig_input(&rig, weights, slots), {0}, model_dim};
     c.plan = (CudaPlan){.tokens = tokens, .top_k = top_k, .token_slot = rig_ids(&rig, token_slot, slots)};
     rig_run(&rig, combine, &c);
     rig_compare("y", rig_result(&rig, c.y), expected, allowed, count);
     rig_clear(&rig);
-    free(y), free(ys), free(weights), free(token_slot), free(expected), free(allowed);
+    free(ys), free(weights), free(token_slot), free(expected), free(allowed);
 }
 
 static void test_weighted_sums_in_choice_order(void **state) {

@@ -5,7 +5,10 @@
 
 /* Up to this rung only who fetches what, and when, changes; every output is the same sum in the same order. */
 #define LAST_WITH_SAME_SUMS "09"
+/* From this one on sums are made by other instructions; the rungs after it change who does what and when, and give its bits. */
+#define FIRST_WITH_WGMMA "10"
 static size_t rungs_run;
+static bool rung_ran[32];
 
 /* How S = T·K slots are divided among experts. */
 typedef enum { AT_RANDOM, ALL_ON_ONE, EVENLY, HALF_DROPPED } Division;
@@ -42,7 +45,7 @@ static void run_one_by_one(Cuda *cuda, void *context) {
         const size_t first = (size_t)l->offsets[e], rows = (size_t)l->offsets[e + 1] - first;
         const CudaFfn ffn = {l->s.act, D, F, matrix_of(l->w.gate, e, F * D), matrix_of(l->w.up, e, F * D), matrix_of(l->w.down, e, D * F)};
         cuda_dense_forward(cuda, l->ys_at + first * D, l->hidden_gate_at == NULL ? NULL : l->hidden_gate_at + first * F, l->hidden_up_at + first * F,
-                           l->hidden_at + first * F, l->xs_at + first * D, &ffn, rows);
+                           l->hidden_at + first * F, l->xs_at + first * D, &ffn, rows, MATMUL_SET);
     }
 }
 
@@ -297,39 +300,66 @@ static void check_dense(Rng *rng, const Shape *shape) {
     layer_free(&l);
 }
 
+/* What ys was, to the bit, after the first rung and after the first with wgmma; `count` numbers each, of which none are known in the beginning. */
+typedef struct {
+    float *first, *wgmma;
+    size_t count;
+    bool wgmma_known;
+} Bits;
+
+static void same_bits(const Bits *bits, const float *expected, const float *ys, const char *rung, const char *as) {
+    if (memcmp(expected, ys, bits->count * sizeof *ys) != 0) fail_msg("%s: other bits than %s", rung, as);
+}
+
 /* A rung that keeps nothing but ys: within what the whole chain may be off, and to the bit where it changes no sum. */
-static void check_rung(Layer *l, const char *name, const float *expected_bits, size_t count) {
+static void check_rung(Layer *l, const char *name, Bits *bits) {
     char rung[200];
     snprintf(rung, sizeof rung, "%s %s, %s", l->variant->id, l->variant->name, name);
     rig_run(&rig, run_all_at_once, l);
     compare_chain(l, rung);
-    if (strcmp(l->variant->id, LAST_WITH_SAME_SUMS) <= 0 && memcmp(expected_bits, rig_result(&rig, l->ys_at), count * sizeof(float)) != 0)
-        fail_msg("%s: other bits than the first rung", rung);
+    const float *ys = rig_result(&rig, l->ys_at);
+    if (strcmp(l->variant->id, LAST_WITH_SAME_SUMS) <= 0) same_bits(bits, bits->first, ys, rung, "the first rung");
+    if (l->variant->needs < 90) return;
+    if (bits->wgmma_known) same_bits(bits, bits->wgmma, ys, rung, "rung " FIRST_WITH_WGMMA);
+    memcpy(bits->wgmma, ys, bits->count * sizeof *ys), bits->wgmma_known = true;
 }
 
-/* All at once is one after the other, to the bit: where an expert's rows stand among others changes nothing. */
+/* All at once is one after the other, to the bit: where an expert's rows stand among others changes nothing. An expert that has so few rows that a dense
+ * FFN adds them up in another order is passed over. */
+static void same_as_one_by_one(const Layer *l, const float *ys, const char *name) {
+    const float *one_by_one = rig_result(&rig, l->ys_at);
+    for (size_t e = 0; e < l->s.experts; e++) {
+        const size_t D = l->s.model_dim, from = (size_t)l->offsets[e] * D, to = (size_t)l->offsets[e + 1] * D;
+        if (from == to || cuda_variant_active(rig.cuda, l->s.type, (to - from) / D)->most_rows > 0) continue;
+        if (memcmp(ys + from, one_by_one + from, (to - from) * sizeof *ys) != 0) fail_msg("%s: other bits than one expert after the other", name);
+    }
+}
+
+static void check_kept(Layer *l, const char *name, Bits *bits) {
+    rig_run(&rig, run_all_at_once, l);
+    compare_all(l, name);
+    memcpy(bits->first, rig_result(&rig, l->ys_at), bits->count * sizeof(float));
+    place_rows(l);
+    rig_run(&rig, run_one_by_one, l);
+    same_as_one_by_one(l, bits->first, name);
+}
+
 static void check_experts(Rng *rng, const Shape *shape) {
     char name[160];
     Layer l = layer_new(rng, shape);
     const size_t count = l.slots * l.s.model_dim;
-    float *ys = taken(count, sizeof *ys);
+    Bits bits = {.first = taken(count, sizeof(float)), .wgmma = taken(count, sizeof(float)), .count = count};
     title(name, sizeof name, "experts", shape);
-    for (const CudaExpertsVariant *v = cuda_experts_variants; v < cuda_experts_variants + cuda_experts_variant_count; v++) {
-        if (!cuda_experts_variant_runs(rig.cuda, v, &l.w, &l.plan, NULL)) continue;
-        l.variant = v;
-        rungs_run++;
-        if (!v->keeps) {
-            check_rung(&l, name, ys, count);
-            continue;
-        }
-        rig_run(&rig, run_all_at_once, &l);
-        compare_all(&l, name);
-        memcpy(ys, rig_result(&rig, l.ys_at), count * sizeof *ys);
-        place_rows(&l);
-        rig_run(&rig, run_one_by_one, &l);
-        if (memcmp(ys, rig_result(&rig, l.ys_at), count * sizeof *ys) != 0) fail_msg("%s: other bits than one expert after the other", name);
+    for (size_t i = 0; i < cuda_experts_variant_count; i++) {
+        l.variant = &cuda_experts_variants[i];
+        if (!cuda_experts_variant_runs(rig.cuda, l.variant, &l.w, &l.plan, NULL)) continue;
+        rungs_run++, rung_ran[i] = true;
+        if (l.variant->keeps)
+            check_kept(&l, name, &bits);
+        else
+            check_rung(&l, name, &bits);
     }
-    free(ys);
+    free(bits.first), free(bits.wgmma);
     layer_free(&l);
 }
 
@@ -365,13 +395,11 @@ static void test_every_division(void **state) {
         {ACT_GELU, CUDA_F32, 129, 2, 3, 17, 12, HALF_DROPPED}, {ACT_SWIGLU, CUDA_F32, 600, 2, 16, 8, 12, AT_RANDOM},
         {ACT_SWIGLU, CUDA_F32, 3, 1, 70, 8, 130, AT_RANDOM},   {ACT_SWIGLU, CUDA_F32, 65, 1, 1, 8, 9, EVENLY},
     };
-    static const Shape deep[] = { /* more steps than a pipeline has stages, for bf16 alone */
-        {ACT_SWIGLU, CUDA_BF16, 150, 2, 3, 200, 136, AT_RANDOM},
-        {ACT_GELU, CUDA_BF16, 30, 2, 4, 136, 264, HALF_DROPPED},
-        {ACT_SWIGLU, CUDA_BF16, 5, 2, 6, 232, 72, AT_RANDOM},
-        {ACT_SWIGLU, CUDA_BF16, 1, 1, 3, 1048, 24, AT_RANDOM}, /* few tokens */
-        {ACT_SWIGLU, CUDA_BF16, 8, 4, 4, 40, 1112, EVENLY},
-        {ACT_RELU, CUDA_BF16, 8, 1, 5, 80, 56, ALL_ON_ONE},
+    static const Shape deep[] = {
+        /* more steps than a pipeline has stages, for bf16 alone */
+        {ACT_SWIGLU, CUDA_BF16, 150, 2, 3, 200, 136, AT_RANDOM}, {ACT_GELU, CUDA_BF16, 30, 2, 4, 136, 264, HALF_DROPPED},
+        {ACT_SWIGLU, CUDA_BF16, 5, 2, 6, 232, 72, AT_RANDOM},    {ACT_SWIGLU, CUDA_BF16, 1, 1, 3, 1048, 24, AT_RANDOM}, /* few tokens */
+        {ACT_SWIGLU, CUDA_BF16, 8, 4, 4, 40, 1112, EVENLY},      {ACT_RELU, CUDA_BF16, 8, 1, 5, 80, 56, ALL_ON_ONE},
         {ACT_SILU, CUDA_BF16, 6, 2, 9, 64, 40, HALF_DROPPED},
     };
     Rng rng;
@@ -386,34 +414,70 @@ static void test_every_division(void **state) {
     for (size_t i = 0; i < sizeof deep / sizeof *deep; i++) check_experts(&rng, &deep[i]);
 }
 
-/* What a GPU before 8.0 does with bf16. Only the emulator can be one at will. */
-static void test_without_tensor_cores(void **state) {
+/* Where the tiles of 128 × 256 (of pairs: 128) and the steps of 64 begin and end: several of each, and tails that are multiples of 8. On the emulator,
+ * which has two processors, also more tiles than blocks; and more row tiles than a group of rung 11 has. */
+static void test_large_tiles(void **state) {
+    static const Shape shapes[] = {
+        {ACT_SWIGLU, CUDA_BF16, 0, 2, 4, 64, 128, EVENLY},       {ACT_SWIGLU, CUDA_BF16, 1, 1, 4, 64, 128, ALL_ON_ONE},
+        {ACT_SWIGLU, CUDA_BF16, 200, 2, 3, 72, 136, AT_RANDOM},  {ACT_GELU, CUDA_BF16, 40, 1, 2, 264, 280, EVENLY},
+        {ACT_SWIGLU, CUDA_BF16, 9, 2, 2, 520, 16, HALF_DROPPED}, {ACT_RELU, CUDA_BF16, 1100, 1, 2, 8, 264, ALL_ON_ONE},
+        {ACT_SILU, CUDA_BF16, 256, 1, 2, 16, 256, EVENLY},       {ACT_SWIGLU, CUDA_BF16, 40, 4, 20, 24, 16, AT_RANDOM},
+    };
+    Rng rng;
+    (void)state;
+    rng_seed(&rng, 55);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_experts(&rng, &shapes[i]);
+}
+
+/* What other GPUs do with bf16, older ones and newer. Only the emulator can be one at will. */
+static void test_on_other_gpus(void **state) {
     (void)state;
 #ifdef MOE_CUDA_EMULATED
-    const Shape shape = {ACT_SWIGLU, CUDA_BF16, 70, 2, 4, 20, 66, AT_RANDOM};
+    const Shape shape = {ACT_SWIGLU, CUDA_BF16, 70, 2, 4, 24, 72, AT_RANDOM};
+    const int capabilities[] = {75, 80, 100};
     const char *why_not = NULL;
     Rng rng;
     rng_seed(&rng, 54);
-    rig_close(&rig);
-    setenv("MOE_EMULATED_CAPABILITY", "75", 1);
-    rig_open(&rig);
-    for (size_t i = 0; i < cuda_variant_count; i++)
-        assert_true(cuda_variant_runs(rig.cuda, &cuda_variants[i], &why_not) == (cuda_variants[i].needs <= 75) &&
-                    (why_not == NULL) == (cuda_variants[i].needs <= 75));
-    assert_true(cuda_variant_active(rig.cuda, CUDA_BF16)->needs <= 75);
-    check_dense(&rng, &shape), check_experts(&rng, &shape);
+    for (size_t c = 0; c < sizeof capabilities / sizeof *capabilities; c++) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", capabilities[c]);
+        rig_close(&rig);
+        setenv("MOE_EMULATED_CAPABILITY", text, 1);
+        rig_open(&rig);
+        for (size_t i = 0; i < cuda_variant_count; i++)
+            assert_true(cuda_variant_runs(rig.cuda, &cuda_variants[i], &why_not) == (cuda_variants[i].needs <= capabilities[c]) &&
+                        (why_not == NULL) == (cuda_variants[i].needs <= capabilities[c]));
+        assert_true(cuda_variant_active(rig.cuda, CUDA_BF16, shape.tokens)->needs <= capabilities[c]);
+        Layer l = layer_new(&rng, &shape);
+        for (const CudaExpertsVariant *v = cuda_experts_variants; v < cuda_experts_variants + cuda_experts_variant_count; v++)
+            assert_false((v->needs > capabilities[c] || v->needs == 90) && cuda_experts_variant_runs(rig.cuda, v, &l.w, &l.plan, &why_not));
+        layer_free(&l);
+        check_dense(&rng, &shape), check_experts(&rng, &shape);
+    }
     rig_close(&rig);
     unsetenv("MOE_EMULATED_CAPABILITY");
     rig_open(&rig);
 #else
-    print_message("SKIP without tensor cores: this GPU is what it is; make test-cuda-emulated runs this\n");
+    print_message("SKIP other GPUs: this one is what it is; make test-cuda-emulated runs this\n");
     skip();
 #endif
 }
 
+/* A rung that no shape here suits would be held against nothing. */
+static void test_every_rung_ran(void **state) {
+    (void)state;
+    assert_true(cuda_experts_variant_count <= sizeof rung_ran / sizeof *rung_ran);
+    for (size_t i = 0; i < cuda_experts_variant_count; i++)
+        if (!rung_ran[i]) print_message("SKIP %s %s: no shape could run it here\n", cuda_experts_variants[i].id, cuda_experts_variants[i].name);
+#ifdef MOE_CUDA_EMULATED
+    for (size_t i = 0; i < cuda_experts_variant_count; i++) assert_true(rung_ran[i]);
+#endif
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_dense), cmocka_unit_test(test_every_activation), cmocka_unit_test(test_every_division),
-                                       cmocka_unit_test(test_without_tensor_cores)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_dense),          cmocka_unit_test(test_every_activation),
+                                       cmocka_unit_test(test_every_division), cmocka_unit_test(test_large_tiles),
+                                       cmocka_unit_test(test_on_other_gpus),  cmocka_unit_test(test_every_rung_ran)};
     const int failed = cmocka_run_group_tests(tests, open_rig, close_rig);
     print_message("rungs of the experts' ladder that ran, over all shapes: %zu\n", rungs_run);
     return failed;

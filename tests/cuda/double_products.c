@@ -9,6 +9,7 @@ typedef struct {
     CudaType type;
     bool transposed, brief; /* brief: the last check alone */
     double slack; /* how much further than a sum of rounded products it may be off */
+    const CudaVariant *row; /* NULL for what is no row of the ladder */
     const char *why_not;
 } Tested;
 
@@ -119,23 +120,36 @@ static const size_t shapes[][3] = {{0, 5, 7},    {5, 0, 7},     {5, 7, 0},     {
                                    {128, 65, 8}, {129, 40, 16}, {20, 129, 48}, {65, 128, 5}, {63, 127, 15}, {3, 5, 260}};
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
+static bool takes(const Tested *t, const size_t *shape) { return t->row == NULL || cuda_variant_takes(t->row, shape[0]); }
+
+/* Up to eight rows; around the edges of a block's step along k (512 floats, 1024 of bf16) and of four steps; fewer and more columns than a block makes. */
+static const size_t few_rows[][3] = {{1, 5, 512},  {1, 3, 2052}, {2, 1, 4104}, {2, 6, 1030}, {3, 7, 2048},  {4, 5, 520},
+                                     {5, 9, 1024}, {6, 4, 4096}, {7, 2, 3},    {8, 13, 264}, {8, 130, 136}, {8, 3, 4099}};
+enum { FEW_SHAPES = sizeof few_rows / sizeof few_rows[0] };
+
 static void test_shapes_that_fit_no_tile(void **state) {
     const Tested *t = tested(state);
     Rng rng;
     rng_seed(&rng, 41);
-    for (size_t s = 0; s < SHAPES; s++) check(&rng, normal, t, shapes[s], 0, s % 2 == 0 ? MATMUL_SET : MATMUL_ADD);
+    for (size_t s = 0; s < SHAPES; s++)
+        if (takes(t, shapes[s])) check(&rng, normal, t, shapes[s], 0, s % 2 == 0 ? MATMUL_SET : MATMUL_ADD);
+    for (size_t s = 0; t->row != NULL && t->row->most_rows > 0 && s < FEW_SHAPES; s++)
+        check(&rng, normal, t, few_rows[s], 0, s % 3 == 0 ? MATMUL_ADD : MATMUL_SET);
 }
 
 static void test_operands_aligned_to_one_element(void **state) {
     const Tested *t = tested(state);
     Rng rng;
     rng_seed(&rng, 42);
-    for (size_t s = 0; s < SHAPES; s++) check(&rng, normal, t, shapes[s], 1, s % 2 == 0 ? MATMUL_ADD : MATMUL_SET);
+    for (size_t s = 0; s < SHAPES; s++)
+        if (takes(t, shapes[s])) check(&rng, normal, t, shapes[s], 1, s % 2 == 0 ? MATMUL_ADD : MATMUL_SET);
+    for (size_t s = 0; t->row != NULL && t->row->most_rows > 0 && s < FEW_SHAPES; s++)
+        check(&rng, normal, t, few_rows[s], 1, s % 3 == 0 ? MATMUL_SET : MATMUL_ADD);
 }
 
 static void test_small_integers_are_exact(void **state) {
     const Tested *t = tested(state);
-    const size_t odd[3] = {66, 70, 37}, even[3] = {66, 70, 40};
+    const size_t most = t->row != NULL && t->row->most_rows > 0 ? t->row->most_rows : 66, odd[3] = {most, 70, 37}, even[3] = {most, 70, 40};
     Rng rng;
     rng_seed(&rng, 43);
     for (size_t lead = 0; lead < 2; lead++)
@@ -162,15 +176,42 @@ static void test_nan_and_infinity_go_where_they_belong(void **state) {
     case_free(&x);
 }
 
-/* cuda_matmul_nt is the last row that runs, for either type, to the bit. */
+/* cuda_matmul_nt is the last row that runs and takes m rows, for either type. */
 static void test_the_best_row_is_in_use(void **state) {
     (void)state;
-    for (int type = CUDA_F32; type <= CUDA_BF16; type++) {
-        const CudaVariant *best = NULL, *in_use = cuda_variant_active(rig.cuda, (CudaType)type);
-        for (size_t i = 0; i < cuda_variant_count; i++)
-            if (cuda_variants[i].type == (CudaType)type && cuda_variant_runs(rig.cuda, &cuda_variants[i], NULL)) best = &cuda_variants[i];
-        assert_ptr_equal(in_use, best);
-        assert_non_null(best);
+    for (int type = CUDA_F32; type <= CUDA_BF16; type++)
+        for (size_t m = 0; m < 12; m++) {
+            const CudaVariant *best = NULL, *in_use = cuda_variant_active(rig.cuda, (CudaType)type, m);
+            for (size_t i = 0; i < cuda_variant_count; i++) {
+                const CudaVariant *v = &cuda_variants[i];
+                if (v->type == (CudaType)type && cuda_variant_runs(rig.cuda, v, NULL) && !(v->most_rows > 0 && m > v->most_rows)) best = v;
+            }
+            assert_ptr_equal(in_use, best);
+            assert_non_null(best);
+            assert_true(m < 9 ? best->most_rows == 8 : best->most_rows == 0);
+        }
+}
+
+/* A row has the same bits alone as among up to eight. Where rows are multiples of 16 bytes, and where they are not. */
+static void test_a_row_has_the_same_bits_alone(void **state) {
+    (void)state;
+    enum { N = 9 };
+    const size_t widths[] = {2088, 1037};
+    float eight[8 * N];
+    Rng rng;
+    for (size_t i = 0; i < 4; i++) {
+        const Tested t = {.name = "few rows", .run = cuda_matmul_nt, .type = i / 2 == 0 ? CUDA_F32 : CUDA_BF16};
+        const size_t shape[3] = {8, N, widths[i % 2]};
+        for (size_t m = 8; m > 0; m--) {
+            rng_seed(&rng, 45);
+            Case x = case_new(&rng, normal, &t, shape, 0, MATMUL_SET);
+            x.m = m; /* the first ones of the same eight */
+            case_run(&x);
+            const float *c = rig_result(&rig, x.c_at);
+            if (m == 8) memcpy(eight, c, sizeof eight);
+            if (memcmp(eight, c, m * N * sizeof *c) != 0) fail_msg("%zu rows of %zu: other bits than among eight", m, x.k);
+            case_free(&x);
+        }
     }
 }
 
@@ -185,7 +226,7 @@ static size_t fill_table(void) {
         const CudaVariant *v = &cuda_variants[i];
         /* Tensor cores cut off where others round, and align a group of products to its largest first: twice the error and one addend more in eight. */
         Tested *t = &table[count++];
-        *t = (Tested){.run = v->nt, .type = v->type, .slack = v->needs >= 80 ? 2.25 : 1};
+        *t = (Tested){.run = v->nt, .type = v->type, .row = v, .slack = v->needs >= 80 ? 2.25 : 1};
         snprintf(t->name, sizeof t->name, "%s %s, %s", v->id, v->name, cuda_type_name(v->type));
         (void)cuda_variant_runs(rig.cuda, v, &t->why_not);
     }
@@ -203,8 +244,9 @@ int main(void) {
                         {"operands aligned to one element", test_operands_aligned_to_one_element},
                         {"NaN and infinity go where they belong", test_nan_and_infinity_go_where_they_belong},
                         {"small integers are exact", test_small_integers_are_exact}};
-    struct CMUnitTest tests[MAX_TESTED * CHECKS + 1] = {cmocka_unit_test(test_the_best_row_is_in_use)};
-    size_t count = 1;
+    struct CMUnitTest tests[MAX_TESTED * CHECKS + 2] = {cmocka_unit_test(test_the_best_row_is_in_use),
+                                                        cmocka_unit_test(test_a_row_has_the_same_bits_alone)};
+    size_t count = 2;
     rig_open(&rig);
     const size_t rows = fill_table();
     for (size_t i = 0; i < rows; i++)

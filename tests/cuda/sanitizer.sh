@@ -15,7 +15,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 bad=0
 for check in memcheck racecheck; do
-    for name in test_router test_topk test_dispatch double_combine double_experts double_blocks; do
+    for name in test_router test_topk test_dispatch test_few_tokens double_combine double_experts double_blocks; do
         timeout 300 "$tool" --tool "$check" --error-exitcode 99 "$BUILD/obj/cuda/$name" >"$log" 2>&1
         code=$?
         if ! grep -q 'SUMMARY' "$log"; then

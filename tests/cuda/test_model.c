@@ -131,6 +131,30 @@ static void test_pieces_and_graph(void **state) {
     model_free(&m);
 }
 
+/* One position of two heads in a long context: blocks share its keys, also as a graph. */
+static void test_a_long_context(void **state) {
+    (void)state;
+    enum { LONG = 640, PROMPT = 290 };
+    Fault f = {""};
+    Model m;
+    ModelConfig c = tiny_of(routing_rule_find("softmax-topk-renorm"));
+    c.heads = 2, c.kv_heads = 1;
+    int32_t tokens[PROMPT + 4];
+    real expected[TINY_VOCAB], got[TINY_VOCAB];
+    must(tiny_model(&m, &c, 8, &f), &f);
+    draw_tokens(tokens, PROMPT + 4, 8);
+    Runner *cpu = opened(processor_runner_open, &m, LONG, PROMPT), *gpu = opened(cuda_runner_open_f32, &m, LONG, PROMPT);
+    forward(cpu, expected, tokens, PROMPT, true);
+    forward(gpu, got, tokens, PROMPT, true);
+    for (size_t t = PROMPT; t < PROMPT + 4; t++) {
+        forward(cpu, expected, tokens + t, 1, true);
+        forward(gpu, got, tokens + t, 1, true);
+        near("a token after many", got, expected, 1, c.vocab, tolerance_of(&c));
+    }
+    runner_close(cpu), runner_close(gpu);
+    model_free(&m);
+}
+
 static void test_too_little_memory(void **state) {
     (void)state;
     Fault f = {""};
@@ -262,6 +286,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tiny_models_of_every_rule),
         cmocka_unit_test(test_pieces_and_graph),
+        cmocka_unit_test(test_a_long_context),
         cmocka_unit_test(test_too_little_memory),
         cmocka_unit_test(test_shipped_model_writes_the_same),
         cmocka_unit_test(test_shipped_model_leaves_the_same_trace),

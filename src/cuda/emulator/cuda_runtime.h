@@ -55,6 +55,17 @@ unsigned emulator_match(unsigned mask, uint64_t value); /* the lanes that came w
 uint64_t emulator_largest(unsigned mask, uint64_t value);
 /* mma.sync.m16n8k16 on bf16: all 32 lanes meet; each leaves its registers of a (4) and of b (2), and takes its four of the new sum (tensor.h). */
 void emulator_mma_bf16(float *sum, const uint32_t *a, const uint32_t *b);
+/* What hopper.h has from compute capability 9.0 on (hopper.cpp). */
+struct CUtensorMap_st;
+uint32_t emulator_shared_address(const void *at);
+void emulator_barrier_init(uint64_t *barrier, unsigned arrivals);
+void emulator_barrier_arrive(uint64_t *barrier, unsigned bytes); /* and announces bytes */
+void emulator_barrier_wait(uint64_t *barrier, unsigned parity);
+void emulator_fetch_box(unsigned rank, void *to, const CUtensorMap_st *map, unsigned x, unsigned y, unsigned z, uint64_t *barrier);
+void emulator_multiply_begins(void);
+void emulator_multiply_async(float *sum, uint64_t a, uint64_t b);
+void emulator_multiply_group(void);
+void emulator_multiply_wait(unsigned groups);
 
 /* cp.async: the current thread asks for a copy to shared memory (zeros where `from` is NULL), ends a group of them, waits until at most `groups` are left. */
 void emulator_copy_async(void *shared, const void *from, unsigned bytes);
@@ -124,8 +135,9 @@ template <typename T> static inline T __ldg(const T *at) { return *at; }
 /* ---- the host's side ---- */
 typedef enum {
     cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2, cudaErrorInvalidConfiguration = 9, cudaErrorNoDevice = 100,
-    cudaErrorInvalidDevice = 101, cudaErrorInsufficientDriver = 35, cudaErrorLaunchFailure = 719
+    cudaErrorInvalidDevice = 101, cudaErrorInsufficientDriver = 35, cudaErrorLaunchFailure = 719, cudaErrorNotSupported = 801
 } cudaError_t;
+#define CUDART_VERSION 13000
 typedef struct EmulatedStream *cudaStream_t;
 typedef struct EmulatedGraph *cudaGraph_t;
 typedef struct EmulatedGraph *cudaGraphExec_t;
@@ -133,7 +145,8 @@ typedef struct EmulatedEvent *cudaEvent_t;
 typedef enum { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault } cudaMemcpyKind;
 typedef enum { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed } cudaStreamCaptureMode;
 typedef enum { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 } cudaFuncAttribute;
-enum { cudaStreamNonBlocking = 1 };
+typedef enum { cudaDriverEntryPointSuccess, cudaDriverEntryPointSymbolNotFound, cudaDriverEntryPointVersionNotSufficent } cudaDriverEntryPointQueryResult;
+enum { cudaStreamNonBlocking = 1, cudaEnableDefault = 0 };
 struct cudaDeviceProp {
     char name[256];
     size_t totalGlobalMem, sharedMemPerBlockOptin;
@@ -152,6 +165,8 @@ cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device);
 cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **function, unsigned version, unsigned long long flags,
+                                             cudaDriverEntryPointQueryResult *found);
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 cudaError_t cudaMalloc(void **at, size_t bytes);
 cudaError_t cudaFree(void *at);

@@ -5,9 +5,10 @@
  *
  * A fiber is a stack and a place to go on from. run_block resumes each fiber that can run, in the chosen order, until all are done; a fiber gives
  * control back at a barrier or when its kernel returns. A barrier opens when all of a block's threads that still run stand before it; a warp
- * operation, when all lanes of its mask do. Where nobody can go on, two threads wait for different things: that is reported, and is the end.
+ * operation, when all lanes of its mask do. Where nobody can go on, copies that were asked for come (hopper.cpp); where there are none, two threads
+ * wait for different things: that is reported, and is the end.
  */
-#include "cuda_runtime.h"
+#include "fibers.h"
 
 #include <map>
 #include <memory>
@@ -22,18 +23,20 @@
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
-namespace {
-
-enum { MAX_THREADS = 1024, STACK_BYTES = 128 * 1024, GUARD_BYTES = 256, GUARD_VALUE = 0x5a, SHARED_MAX = 227 * 1024 };
-
-[[noreturn]] void fail(const char *what) {
+[[noreturn]] void emulator_fail(const char *what) {
     fprintf(stderr, "emulated GPU: %s (block %u,%u,%u thread %u,%u,%u)\n", what, blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y,
             threadIdx.z);
     abort();
 }
 
+namespace {
+
+enum { MAX_THREADS = EMULATOR_MAX_THREADS, STACK_BYTES = 128 * 1024, GUARD_BYTES = 256, GUARD_VALUE = 0x5a, SHARED_MAX = 227 * 1024 };
+
+[[noreturn]] void fail(const char *what) { emulator_fail(what); }
+
 /* ---- threads ---- */
-enum State { READY, AT_BLOCK_BARRIER, AT_WARP, DONE };
+enum State { READY, AT_BLOCK_BARRIER, AT_WARP, WAITING, DONE };
 typedef void *Place[5]; /* where to go on: the compiler's own setjmp, which asks the system nothing, where swapcontext asks twice at every turn */
 struct Fragments { /* one lane's registers of a product of small matrices */
     float *sum;
@@ -57,12 +60,15 @@ struct Fiber {
     uint64_t left, took, largest;
     const Fragments *fragments; /* where the operation is a product of matrices; otherwise null */
     std::vector<std::vector<Copy>> copies; /* asked for and not there: groups, the oldest first; the last one is still open */
+    bool (*over)(const void *); /* what it is WAITING for */
+    const void *waited;
 };
 Fiber fibers[MAX_THREADS];
 Place scheduler;
 unsigned threads, current;
 const std::function<void()> *kernel;
 unsigned char *shared;
+size_t shared_bytes;
 unsigned order_kind;
 uint64_t order_state;
 
@@ -195,6 +201,7 @@ void shuffle_turns(unsigned *turns) {
 }
 
 bool take_turn(unsigned i) {
+    if (fibers[i].state == WAITING && fibers[i].over(fibers[i].waited)) fibers[i].state = READY;
     if (fibers[i].state != READY) return false;
     current = i;
     threadIdx = fibers[i].index;
@@ -224,11 +231,11 @@ void run_block() {
             }
             all_done = all_done && fibers[turns[i]].state == DONE;
         }
-        if (all_done) return;
+        if (all_done) return emulator_block_ends();
         if (block_barrier_opens()) continue;
         for (unsigned i = 0; i < threads; i++) /* lanes that have ended may be all that others waited for */
             if (fibers[i].state == AT_WARP && warp_complete(i)) warp_release(i), ran = true;
-        if (!ran) fail("threads wait for different barriers: none of them can go on");
+        if (!ran && !emulator_deliver(order_kind >= 2)) fail("threads wait for different barriers: none of them can go on");
     }
 }
 
@@ -276,13 +283,14 @@ cudaError_t note(cudaError_t error) {
 
 void run_grid(const cudaLaunchConfig_t &config, const std::function<void()> &thread) {
     Unlock open;
-    if (shared == nullptr) shared = static_cast<unsigned char *>(aligned_alloc(1024, SHARED_MAX / 1024 * 1024 + 1024));
+    /* It begins at a multiple of 128, as kernel.h asks, and at none of 1024: who wants that sees to it himself. */
+    if (shared == nullptr) shared = static_cast<unsigned char *>(aligned_alloc(1024, SHARED_MAX / 1024 * 1024 + 2048)) + 128;
     gridDim = config.gridDim, blockDim = config.blockDim, kernel = &thread;
     threads = blockDim.x * blockDim.y * blockDim.z;
     for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
         for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
             for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) {
-                memset(shared, 0xff, config.dynamicSmemBytes); /* NaN: what nobody wrote shows */
+                memset(shared, 0xff, shared_bytes = config.dynamicSmemBytes); /* NaN: what nobody wrote shows */
                 run_block();
             }
 }
@@ -296,6 +304,15 @@ struct EmulatedEvent { timespec at; };
 extern "C" void emulator_order(unsigned order) { order_kind = order, order_state = order; }
 
 unsigned char *emulator_shared(void) { return shared; }
+size_t emulator_shared_bytes(void) { return shared_bytes; }
+unsigned emulator_thread(void) { return current; }
+
+void emulator_give_way(bool (*over)(const void *), const void *waited) {
+    Fiber *f = &fibers[current];
+    if (over(waited)) return;
+    f->over = over, f->waited = waited, f->state = WAITING;
+    give_back();
+}
 
 void emulator_block_barrier(void) {
     fibers[current].state = AT_BLOCK_BARRIER;
@@ -368,8 +385,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) {
     heap_open();
     snprintf(p->name, sizeof p->name, "%s", "emulated on the processor");
     p->totalGlobalMem = heap_bytes, p->sharedMemPerBlockOptin = SHARED_MAX;
-    const char *wanted = getenv("MOE_EMULATED_CAPABILITY"); /* an older GPU takes other ways: 75 */
-    const int capability = wanted != nullptr ? atoi(wanted) : 80;
+    const char *wanted = getenv("MOE_EMULATED_CAPABILITY"); /* an older GPU takes other ways: 75, 80 */
+    const int capability = wanted != nullptr ? atoi(wanted) : 90;
     p->major = capability / 10, p->minor = capability % 10, p->multiProcessorCount = 2, p->l2CacheSize = 1 << 20;
     return cudaSuccess;
 }

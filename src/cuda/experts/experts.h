@@ -15,6 +15,8 @@ CudaExpertsFn grouped_experts;         /* 06 */
 CudaExpertsFn gather_fused_experts;    /* 07 */
 CudaExpertsFn swiglu_epilogue_experts; /* 08 */
 CudaExpertsFn async_pipeline_experts;  /* 09 */
+CudaExpertsFn tma_wgmma_experts;       /* 10 */
+CudaExpertsFn persistent_experts;      /* 11 */
 CudaExpertsFn decode_experts;          /* 12 */
 
 /* 06's product, which later rungs use where they change nothing: c (S,n) = a (S,k) · w (E,n,k)ᵀ */

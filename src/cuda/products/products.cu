@@ -8,15 +8,17 @@
 #include "cuda/products/products.h"
 #include "cuda/products/tile.h"
 
-/* In the order of the ladder: for either type the last row that runs is the one in use. */
+/* In the order of the ladder: for either type, the last row that runs and takes so many rows of a is the one in use. 06 to 11 are the experts'. */
 /* clang-format off */
 const CudaVariant cuda_variants[] = {
-    {"01", "one thread an output", CUDA_F32,  75, one_thread_nt},
-    {"02", "coalesced",            CUDA_F32,  75, coalesced_nt},
-    {"03", "shared tiles",         CUDA_F32,  75, shared_tiles_nt},
-    {"04", "register tiles",       CUDA_F32,  75, register_tiles_nt},
-    {"04", "register tiles",       CUDA_BF16, 75, register_tiles_bf16_nt},
-    {"05", "tensor cores",         CUDA_BF16, 80, tensor_cores_nt},
+    {"01", "one thread an output", CUDA_F32,  75, 0, one_thread_nt},
+    {"02", "coalesced",            CUDA_F32,  75, 0, coalesced_nt},
+    {"03", "shared tiles",         CUDA_F32,  75, 0, shared_tiles_nt},
+    {"04", "register tiles",       CUDA_F32,  75, 0, register_tiles_nt},
+    {"04", "register tiles",       CUDA_BF16, 75, 0, register_tiles_bf16_nt},
+    {"05", "tensor cores",         CUDA_BF16, 80, 0, tensor_cores_nt},
+    {"12", "few rows",             CUDA_F32,  75, 8, few_rows_nt},
+    {"12", "few rows",             CUDA_BF16, 75, 8, few_rows_bf16_nt},
 };
 /* clang-format on */
 const size_t cuda_variant_count = sizeof cuda_variants / sizeof cuda_variants[0];
@@ -27,15 +29,17 @@ bool cuda_variant_runs(const Cuda *cuda, const CudaVariant *v, const char **why_
     return runs;
 }
 
-const CudaVariant *cuda_variant_active(const Cuda *cuda, CudaType type) {
+bool cuda_variant_takes(const CudaVariant *v, size_t m) { return v->most_rows == 0 || m <= v->most_rows; }
+
+const CudaVariant *cuda_variant_active(const Cuda *cuda, CudaType type, size_t m) {
     const CudaVariant *active = NULL;
     for (const CudaVariant *v = cuda_variants; v < cuda_variants + cuda_variant_count; v++)
-        if (v->type == type && cuda_variant_runs(cuda, v, NULL)) active = v;
+        if (v->type == type && cuda_variant_takes(v, m) && cuda_variant_runs(cuda, v, NULL)) active = v;
     return active;
 }
 
 void cuda_matmul_nt(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode) {
-    cuda_variant_active(cuda, w.type)->nt(cuda, c, a, w, m, n, k, mode);
+    cuda_variant_active(cuda, w.type, m)->nt(cuda, c, a, w, m, n, k, mode);
 }
 
 /* ---- c (m,n) = a (k,m)ᵀ · b (k,n), as rung 03: here both matrices are contiguous along the outputs, so squares are kept the way they are fetched ---- */
