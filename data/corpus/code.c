@@ -21,7 +21,7 @@ static const char *const functions[] = {
     "int @F(const int @a[], int @b) {\n    int @c = @n;\n    for (int i = 0; i < @b; i++) {\n        @c += @a[i];\n    }\n    return @c;\n}",
     ("int @F(const int @a[], int @b) {\n    int @c = @n;\n    for (int i = 0; i < @b; i++) {\n        if (@n < @a[i]) {\n"
      "            @c = @a[i];\n        }\n    }\n    return @c;\n}"),
-    "void @F(int @a[], int @b) {\n    int @c = @a[0] + @n;\n    @a[0] = @c - @b;\n    @a[1] = @c * @b;\n}",
+    "void @F(int @a[], int @b) {\n    int @c = @a[0] + @n;\n    @a[0] = @a[1];\n    @a[1] = @c * @b;\n}",
     "double @F(double @a, int @b) {\n    double @c = @a / @n;\n    return @c + @b;\n}",
     "const char *@F(int @a) {\n    if (@n < @a) {\n        return @s;\n    }\n    return @s;\n}",
     "enum { @c = @n };\nint @F(int @b) {\n    return @b * @c - @n;\n}",
