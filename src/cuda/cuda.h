@@ -163,7 +163,7 @@ typedef struct {
     CudaType type;         /* of the weights that it reads */
     int needs;             /* compute capability, 10·major + minor, below which it is skipped; 90: only there */
     bool keeps;            /* xs and hidden_* hold afterwards what a trace wants; otherwise they are scratch */
-    bool by_sixteen_bytes; /* wants weights whose rows are multiples of 16 bytes, and begin at one */
+    bool by_sixteen_bytes; /* wants weights whose rows are multiples of 16 bytes, and begin at one; and x to begin at one, as all that cuda_take gives */
     size_t most_tokens;    /* 0: any number */
     CudaExpertsFn *forward;
 } CudaExpertsVariant;
