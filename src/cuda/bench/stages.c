@@ -27,18 +27,10 @@ static void run_router(const Job *job, size_t set) {
     cuda_router_forward(l->b->cuda, l->acts.logits, NULL, x_of(job, set), &l->w[set].router, job->tokens);
 }
 static void run_topk(const Job *job, size_t set) {
-    const Layer *l = job->l;
-    const CudaMoeActs *a = &l->acts;
-    const CudaSelection s = {.tokens = job->tokens,
-                             .experts = l->shape->experts,
-                             .top_k = l->shape->top_k,
-                             .logits = a->logits,
-                             .probs = a->probs,
-                             .scores = a->scores,
-                             .ids = a->ids,
-                             .weights = a->weights};
-    (void)set;
-    cuda_softmax_topk_forward(l->b->cuda, a->probs, l->config.rule, &s);
+    Layer *l = job->l;
+    l->acts.tokens = job->tokens;
+    const CudaSelection s = cuda_moe_selection(&l->acts, &l->w[set], &l->config);
+    cuda_softmax_topk_forward(l->b->cuda, l->config.rule, &s);
 }
 static void run_dispatch(const Job *job, size_t set) {
     Layer *l = job->l;
@@ -48,12 +40,11 @@ static void run_dispatch(const Job *job, size_t set) {
 }
 static void run_experts(const Job *job, size_t set) {
     const Layer *l = job->l;
-    const CudaMoeActs *a = &l->acts;
-    const CudaExpertsRows rows = {x_of(job, set), a->xs, a->ys, a->hidden_gate, a->hidden_up, a->hidden};
+    const CudaExpertsRows rows = cuda_moe_rows(&l->acts, x_of(job, set));
     if (job->rung != NULL)
-        job->rung->forward(l->b->cuda, &rows, &l->w[set].experts, &a->plan);
+        job->rung->forward(l->b->cuda, &rows, &l->w[set].experts, &l->acts.plan);
     else
-        cuda_experts_forward(l->b->cuda, &rows, &l->w[set].experts, &a->plan, false);
+        cuda_experts_forward(l->b->cuda, &rows, &l->w[set].experts, &l->acts.plan, false);
 }
 static void run_combine(const Job *job, size_t set) {
     const Layer *l = job->l;
