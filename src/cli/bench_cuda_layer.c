@@ -33,16 +33,8 @@ static void stage_router(void *argument) {
 }
 static void stage_topk(void *argument) {
     const Layer *l = argument;
-    const CudaMoeActs *a = &l->acts;
-    const CudaSelection s = {.tokens = l->tokens,
-                             .experts = EXPERTS,
-                             .top_k = TOP_K,
-                             .logits = a->logits,
-                             .probs = a->probs,
-                             .scores = a->scores,
-                             .ids = a->ids,
-                             .weights = a->weights};
-    cuda_softmax_topk_forward(l->cuda, a->probs, l->config.rule, &s);
+    const CudaSelection s = cuda_moe_selection(&l->acts, &l->w, &l->config);
+    cuda_softmax_topk_forward(l->cuda, l->config.rule, &s);
 }
 static void stage_dispatch(void *argument) {
     const Layer *l = argument;
@@ -50,9 +42,8 @@ static void stage_dispatch(void *argument) {
 }
 static void stage_experts(void *argument) {
     const Layer *l = argument;
-    const CudaMoeActs *a = &l->acts;
-    const CudaExpertsRows rows = {l->x, a->xs, a->ys, a->hidden_gate, a->hidden_up, a->hidden};
-    cuda_experts_forward(l->cuda, &rows, &l->w.experts, &a->plan, false);
+    const CudaExpertsRows rows = cuda_moe_rows(&l->acts, l->x);
+    cuda_experts_forward(l->cuda, &rows, &l->w.experts, &l->acts.plan, false);
 }
 static void stage_combine(void *argument) {
     const Layer *l = argument;

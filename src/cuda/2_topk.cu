@@ -72,17 +72,17 @@ void cuda_topk_forward(Cuda *cuda, const RoutingRule *rule, const CudaSelection 
 
 /* ---- with the softmax before it ---- */
 
-static __global__ void softmax_topk_kernel(float *probs, CudaSelection s, RowRule rule) {
+static __global__ void softmax_topk_kernel(CudaSelection s, RowRule rule) {
     const size_t t = token_of_warp();
-    if (t < s.tokens) choose_held(probs, s, rule, t, threadIdx.x % WARP);
+    if (t < s.tokens) choose_held(s, rule, t, threadIdx.x % WARP);
 }
 
-void cuda_softmax_topk_forward(Cuda *cuda, float *probs, const RoutingRule *rule, const CudaSelection *s) {
+void cuda_softmax_topk_forward(Cuda *cuda, const RoutingRule *rule, const CudaSelection *s) {
     RowRule row;
     if (s->experts <= HELD_EXPERTS && cuda_ranks_rows(rule, &row)) {
-        LAUNCH_BY_TOKEN(cuda, "softmax and top-k", softmax_topk_kernel, s->tokens, probs, *s, row);
+        LAUNCH_BY_TOKEN(cuda, "softmax and top-k", softmax_topk_kernel, s->tokens, *s, row);
         return;
     }
-    cuda_softmax_forward(cuda, probs, s->logits, s->tokens, s->experts);
+    cuda_softmax_forward(cuda, s->probs, s->logits, s->tokens, s->experts);
     cuda_topk_forward(cuda, rule, s);
 }

@@ -123,12 +123,10 @@ template <typename Piece> static void gather(Cuda *cuda, float *xs, const float 
            plan->slot_token, plan->served, pieces);
 }
 
-static bool aligned(const void *at) { return reinterpret_cast<uintptr_t>(at) % sizeof(float4) == 0; }
-
 void cuda_dispatch_gather(Cuda *cuda, float *xs, const float *x, const CudaPlan *plan, size_t model_dim) {
     if (plan->mix != NULL)
         cuda_matmul_tn(cuda, xs, plan->mix, x, plan->experts, model_dim, plan->tokens, MATMUL_SET);
-    else if (model_dim % 4 == 0 && aligned(xs) && aligned(x))
+    else if (model_dim % 4 == 0 && at_sixteen(xs) && at_sixteen(x))
         gather<float4>(cuda, xs, x, plan, model_dim / 4);
     else
         gather<float>(cuda, xs, x, plan, model_dim);

@@ -23,7 +23,7 @@ const CudaExpertsVariant cuda_experts_variants[] = {
 const size_t cuda_experts_variant_count = sizeof cuda_experts_variants / sizeof cuda_experts_variants[0];
 
 /* Can rows of `width` bf16 be fetched in pieces of 16 bytes? */
-static bool by_sixteen(CudaMatrix m, size_t width) { return reinterpret_cast<uintptr_t>(m.at) % 16 == 0 && width % 8 == 0; }
+static bool by_sixteen(CudaMatrix m, size_t width) { return at_sixteen(m.at) && width % 8 == 0; }
 
 bool cuda_experts_variant_runs(const Cuda *cuda, const CudaExpertsVariant *v, const CudaExperts *w, const CudaPlan *plan, const char **why_not) {
     const char *why = NULL;

@@ -56,8 +56,8 @@ static __device__ __forceinline__ void weigh_chosen(float *weights, size_t top_k
     for (size_t k = lane; k < top_k; k += WARP) weights[k] = weights[k] / sum;
 }
 
-/* Token t of s, with at most HELD_EXPERTS experts; probs (T,E) is written too. All 32 lanes call it. */
-static __device__ __forceinline__ void choose_held(float *probs, const CudaSelection &s, RowRule rule, size_t t, unsigned lane) {
+/* Token t of s, with at most HELD_EXPERTS experts: probs, scores, ids and weights. All 32 lanes call it. */
+static __device__ __forceinline__ void choose_held(const CudaSelection &s, RowRule rule, size_t t, unsigned lane) {
     const size_t E = s.experts, K = s.top_k;
     float logits[HeldRow::HELD], ranked[HeldRow::HELD]; /* ranked: probabilities first */
     UNROLLED
@@ -66,7 +66,7 @@ static __device__ __forceinline__ void choose_held(float *probs, const CudaSelec
     UNROLLED
     for (unsigned i = 0; i < HeldRow::HELD; i++) {
         const size_t e = i * WARP + lane;
-        if (e < E) probs[t * E + e] = ranked[i];
+        if (e < E) s.probs[t * E + e] = ranked[i];
         if (rule.by_logits) ranked[i] = logits[i];
         if (e < E) s.scores[t * E + e] = ranked[i];
     }

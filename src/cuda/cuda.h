@@ -105,7 +105,8 @@ void cuda_softmax_forward(Cuda *cuda, float *probs, const float *logits, size_t 
 /* ======== 2_topk.cu, 2_topk_groups.cu, 2_expert_choice.cu, 2_soft.cu, 2_hash.cu: every rule of routing_rules, by its name ======== */
 typedef struct {
     size_t tokens, experts, top_k; /* T, E, K */
-    const float *logits, *probs;   /* (T,E) */
+    const float *logits;           /* (T,E) */
+    float *probs;                  /* (T,E): written where softmax is on the way, otherwise read */
     const float *bias;             /* (E) of sigmoid-bias */
     size_t groups, groups_used;
     double routed_scale;
@@ -119,8 +120,8 @@ typedef struct {
     float *weights;                /* (T,K) out */
 } CudaSelection;                       /* fields as in Selection of moe.h; nothing is drawn: the GPU does not train */
 void cuda_topk_forward(Cuda *cuda, const RoutingRule *rule, const CudaSelection *s);
-/* cuda_softmax_forward into s->probs, written through `probs`, and cuda_topk_forward, with their bits: one launch where the rule ranks a row of up to 512 experts. */
-void cuda_softmax_topk_forward(Cuda *cuda, float *probs, const RoutingRule *rule, const CudaSelection *s);
+/* cuda_softmax_forward into s->probs and cuda_topk_forward, with their bits: one launch where the rule ranks a row of up to 512 experts. */
+void cuda_softmax_topk_forward(Cuda *cuda, const RoutingRule *rule, const CudaSelection *s);
 
 /* ======== 3_dispatch.cu ======== */
 typedef struct {
@@ -142,8 +143,8 @@ void cuda_dispatch_plan(Cuda *cuda, const CudaPlan *plan, const int32_t *ids, co
 void cuda_dispatch_gather(Cuda *cuda, float *xs, const float *x, const CudaPlan *plan, size_t model_dim);
 
 /* ======== few_tokens.cu: softmax, top-k and plan with their bits, in one launch ======== */
-/* For up to 8 tokens and 512 experts, under a rule that ranks a row; otherwise false, and nothing is done. s->probs is written through `probs`. */
-bool cuda_route_few_tokens(Cuda *cuda, float *probs, const RoutingRule *rule, const CudaSelection *s, const CudaPlan *plan, ServiceOrder order);
+/* For up to 8 tokens and 512 experts, under a rule that ranks a row; otherwise false, and nothing is done. s->probs is written. */
+bool cuda_route_few_tokens(Cuda *cuda, const RoutingRule *rule, const CudaSelection *s, const CudaPlan *plan, ServiceOrder order);
 
 /* ======== 4_experts.cu, experts/: all experts of a layer, a ladder of ways ======== */
 typedef struct {
@@ -163,7 +164,7 @@ typedef struct {
     CudaType type;         /* of the weights that it reads */
     int needs;             /* compute capability, 10·major + minor, below which it is skipped; 90: only there */
     bool keeps;            /* xs and hidden_* hold afterwards what a trace wants; otherwise they are scratch */
-    bool by_sixteen_bytes; /* wants weights whose rows are multiples of 16 bytes, and begin at one */
+    bool by_sixteen_bytes; /* wants weights whose rows are multiples of 16 bytes, and begin at one; and x to begin at one, as all that cuda_take gives */
     size_t most_tokens;    /* 0: any number */
     CudaExpertsFn *forward;
 } CudaExpertsVariant;
@@ -200,6 +201,9 @@ typedef struct {
     float *shared_gate, *shared_up, *shared_hidden;        /* (T,F), or NULL */
 } CudaMoeActs;
 void cuda_moe_acts_take(CudaMoeActs *acts, CudaArena *arena, size_t *bytes, const MoeConfig *c, size_t tokens);
+/* What stages 2 and 4 are given of them, for whoever calls these one by one; acts->tokens tokens. */
+CudaSelection cuda_moe_selection(const CudaMoeActs *acts, const CudaMoeWeights *w, const MoeConfig *c);
+CudaExpertsRows cuda_moe_rows(const CudaMoeActs *acts, const float *x);
 /* y (T,D) overwritten; acts->tokens may be fewer than it was taken for. */
 void cuda_moe_forward(Cuda *cuda, float *y, CudaMoeActs *acts, const float *x, const CudaMoeWeights *w, const MoeConfig *c, size_t tokens);
 

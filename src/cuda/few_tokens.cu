@@ -27,18 +27,18 @@ static __device__ void take_turns(const CudaPlan &plan, const float *weights) {
     plan.turns[before] = (int32_t)t;
 }
 
-static __global__ __launch_bounds__(PLAN_THREADS) void few_tokens_kernel(float *probs, CudaSelection s, RowRule rule, Service service) {
+static __global__ __launch_bounds__(PLAN_THREADS) void few_tokens_kernel(CudaSelection s, RowRule rule, Service service) {
     const unsigned warp = threadIdx.x / WARP;
-    if (warp < s.tokens) choose_held(probs, s, rule, warp, threadIdx.x % WARP);
+    if (warp < s.tokens) choose_held(s, rule, warp, threadIdx.x % WARP);
     __syncthreads(); /* all have chosen */
     if (service.by_weight) take_turns(service.plan, s.weights);
     __syncthreads(); /* turns are there */
     plan_at_once(service);
 }
 
-bool cuda_route_few_tokens(Cuda *cuda, float *probs, const RoutingRule *rule, const CudaSelection *s, const CudaPlan *plan, ServiceOrder order) {
+bool cuda_route_few_tokens(Cuda *cuda, const RoutingRule *rule, const CudaSelection *s, const CudaPlan *plan, ServiceOrder order) {
     RowRule row;
     if (s->tokens > FEW_TOKENS || s->experts > HELD_EXPERTS || plan->mix != NULL || !cuda_ranks_rows(rule, &row)) return false;
-    launch(cuda, "routing few tokens", few_tokens_kernel, dim3(1), dim3(PLAN_THREADS), 0, probs, *s, row, service_of(plan, s->ids, order));
+    launch(cuda, "routing few tokens", few_tokens_kernel, dim3(1), dim3(PLAN_THREADS), 0, *s, row, service_of(plan, s->ids, order));
     return true;
 }

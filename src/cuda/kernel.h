@@ -45,6 +45,9 @@ constexpr unsigned WARP = 32, ALL_LANES = 0xffffffffu;
 
 static inline size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
+/* Can 16 bytes be read from here at once? */
+static __device__ __host__ __forceinline__ bool at_sixteen(const void *at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; }
+
 /* Grid sizes are 31 bits along x alone; a kernel whose grid could be larger strides by gridDim.x. */
 static inline dim3 grid_along_x(size_t blocks) { return dim3((unsigned)(blocks < 0x7fffffff ? blocks : 0x7fffffff)); }
 

@@ -49,14 +49,14 @@ void cuda_moe_acts_take(CudaMoeActs *acts, CudaArena *arena, size_t *bytes, cons
 
 /* ---- forward ---- */
 
-static CudaSelection selection_view(const CudaMoeActs *acts, const CudaRouter *w, const MoeConfig *c) {
+CudaSelection cuda_moe_selection(const CudaMoeActs *acts, const CudaMoeWeights *w, const MoeConfig *c) {
     return (CudaSelection){
         .tokens = acts->tokens,
         .experts = c->experts,
         .top_k = c->top_k,
         .logits = acts->logits,
         .probs = acts->probs,
-        .bias = w->bias,
+        .bias = w->router.bias,
         .groups = c->groups,
         .groups_used = c->groups_used,
         .routed_scale = c->routed_scale,
@@ -69,6 +69,10 @@ static CudaSelection selection_view(const CudaMoeActs *acts, const CudaRouter *w
         .ids = acts->ids,
         .weights = acts->weights,
     };
+}
+
+CudaExpertsRows cuda_moe_rows(const CudaMoeActs *acts, const float *x) {
+    return (CudaExpertsRows){x, acts->xs, acts->ys, acts->hidden_gate, acts->hidden_up, acts->hidden};
 }
 
 /* Expert e of `w` (E,F,D), as an FFN of its own. */
@@ -96,13 +100,13 @@ void cuda_moe_forward(Cuda *cuda, float *y, CudaMoeActs *acts, const float *x, c
     acts->tokens = plan->tokens = T; /* the arrays have room for more */
     plan->capacity = capacity_slots(c->capacity_factor, T, E, c->top_k);
     plan->mix = acts->mix;
-    const CudaSelection selection = selection_view(acts, &w->router, c);
-    const CudaExpertsRows rows = {x, acts->xs, acts->ys, acts->hidden_gate, acts->hidden_up, acts->hidden};
+    const CudaSelection selection = cuda_moe_selection(acts, w, c);
+    const CudaExpertsRows rows = cuda_moe_rows(acts, x);
 
     cuda_router_forward(cuda, acts->logits, acts->router_hidden, x, &w->router, T); /* 1: who fits */
 
-    if (!cuda_route_few_tokens(cuda, acts->probs, c->rule, &selection, plan, c->service)) { /* few tokens: 2 and 3 in one launch. Otherwise */
-        cuda_softmax_topk_forward(cuda, acts->probs, c->rule, &selection); /* 2: who is chosen, and how much each counts */
+    if (!cuda_route_few_tokens(cuda, c->rule, &selection, plan, c->service)) { /* few tokens: 2 and 3 in one launch. Otherwise */
+        cuda_softmax_topk_forward(cuda, c->rule, &selection); /* 2: who is chosen, and how much each counts */
 
         cuda_dispatch_plan(cuda, plan, acts->ids, acts->weights, c->service); /* 3: whose rows go where */
     }

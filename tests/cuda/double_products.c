@@ -45,13 +45,6 @@ static float *filled(Rng *rng, Fill *fill, size_t count) {
     return x;
 }
 
-/* To eight significant bits, ties to even, by another way than the kernels'. */
-static double to_bf16(double x) {
-    int exponent = 0;
-    const double fraction = frexp(x, &exponent);
-    return isfinite(x) && x != 0 ? ldexp(rint(ldexp(fraction, 8)), exponent - 8) : x;
-}
-
 static Case case_new(Rng *rng, Fill *fill, const Tested *t, const size_t *shape, size_t lead, MatmulMode mode) {
     Case x = {.t = t, .m = shape[0], .n = shape[1], .k = shape[2], .lead = lead, .mode = mode};
     x.a = filled(rng, fill, lead + x.m * x.k), x.w = filled(rng, fill, lead + x.n * x.k), x.start = filled(rng, fill, lead + x.m * x.n);
@@ -82,7 +75,7 @@ static void reference(double *out, const Case *x, bool absolute) {
     assert_non_null(a), assert_non_null(w);
     for (size_t i = 0; i < a_count; i++) {
         a[i] = (double)x->a[x->lead + i];
-        if (x->t->type == CUDA_BF16) a[i] = to_bf16(a[i]);
+        if (x->t->type == CUDA_BF16) a[i] = rig_to_bf16(a[i]);
         if (absolute) a[i] = fabs(a[i]);
     }
     for (size_t i = 0; i < w_count; i++) w[i] = absolute ? fabs((double)x->w[x->lead + i]) : (double)x->w[x->lead + i];

@@ -181,6 +181,13 @@ static inline void rig_compare(const char *what, const float *got, const double 
 /* The bound of a sum of `terms` rounded products in any order (Higham 2002, section 3.1), with room for the final additions. */
 static inline double rig_sum_bound(size_t terms, double magnitude) { return 1.01 * ((double)terms + 4) * 1.1920928955078125e-7 / 2 * magnitude; }
 
+/* To eight significant bits, ties to even, by another way than the kernels'. */
+static inline double rig_to_bf16(double x) {
+    int exponent = 0;
+    const double fraction = frexp(x, &exponent);
+    return isfinite(x) && x != 0 ? ldexp(rint(ldexp(fraction, 8)), exponent - 8) : x;
+}
+
 /* The program's one rig, for cmocka_run_group_tests. */
 static Rig rig;
 static inline int open_rig(void **state) {

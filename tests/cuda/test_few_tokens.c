@@ -3,7 +3,6 @@
 
 typedef struct {
     const RoutingRule *rule;
-    float *probs;
     CudaSelection s;
     CudaPlan plan;
     ServiceOrder order;
@@ -11,7 +10,7 @@ typedef struct {
 
 static void route(Cuda *cuda, void *context) {
     const Routing *r = context;
-    assert_true(cuda_route_few_tokens(cuda, r->probs, r->rule, &r->s, &r->plan, r->order));
+    assert_true(cuda_route_few_tokens(cuda, r->rule, &r->s, &r->plan, r->order));
 }
 
 static void check(Rng *rng, const Choosing *c, size_t capacity, ServiceOrder order) {
@@ -21,9 +20,9 @@ static void check(Rng *rng, const Choosing *c, size_t capacity, ServiceOrder ord
     plan.capacity = capacity;
     dispatch_plan(&plan, e.ids, e.weights, order);
     Routing r = {.rule = routing_rule_find(c->rule), .s = device_selection(c, &e), .plan = device_plan(T, E, K), .order = order};
-    r.s.probs = r.probs = rig_output(&rig, NULL, T * E), r.plan.capacity = capacity;
+    r.s.probs = rig_output(&rig, NULL, T * E), r.plan.capacity = capacity;
     rig_run(&rig, route, &r);
-    same_floats("probs", rig_result(&rig, r.probs), e.probs, T * E);
+    same_floats("probs", rig_result(&rig, r.s.probs), e.probs, T * E);
     same_selection(&r.s, &e);
     same_plan(&r.plan, &plan);
     rig_clear(&rig);
@@ -63,7 +62,7 @@ static void what_is_not_few_is_left_alone(void **state) {
         const Choosing *c = &cases[i];
         const CudaSelection s = {.tokens = c->tokens, .experts = c->experts, .top_k = c->top_k}; /* no arrays: a launch would fail */
         const CudaPlan plan = {.tokens = c->tokens, .experts = c->experts, .top_k = c->top_k};
-        assert_false(cuda_route_few_tokens(rig.cuda, NULL, routing_rule_find(c->rule), &s, &plan, SERVE_CHOICE_ORDER));
+        assert_false(cuda_route_few_tokens(rig.cuda, routing_rule_find(c->rule), &s, &plan, SERVE_CHOICE_ORDER));
         rig_sync(&rig);
     }
 }

@@ -7,7 +7,6 @@
 typedef Choosing Case;
 typedef struct {
     const RoutingRule *rule;
-    float *probs; /* of the softmax on the way */
     CudaSelection s;
 } Choice;
 
@@ -17,7 +16,7 @@ static void choose(Cuda *cuda, void *context) {
 }
 static void choose_from_logits(Cuda *cuda, void *context) {
     const Choice *c = context;
-    cuda_softmax_topk_forward(cuda, c->probs, c->rule, &c->s);
+    cuda_softmax_topk_forward(cuda, c->rule, &c->s);
 }
 
 /* A column's softmax: exp within 2 ulp here and 1 there, a sum of T positive numbers in any order (each addition rounds once), one division. */
@@ -36,10 +35,10 @@ static void check_one(Rng *rng, const Case *c, bool from_logits) {
     const size_t T = c->tokens, E = c->experts;
     Selection e = expected_selection(rng, c);
     Choice g = {.rule = routing_rule_find(c->rule), .s = device_selection(c, &e)};
-    g.s.probs = g.probs = rig_piece(&rig, from_logits ? NULL : e.probs, T * E * sizeof *e.probs, from_logits);
+    g.s.probs = rig_piece(&rig, from_logits ? NULL : e.probs, T * E * sizeof *e.probs, from_logits);
     rig_run(&rig, from_logits ? choose_from_logits : choose, &g);
     same_selection(&g.s, &e);
-    if (from_logits) same_floats("probs", rig_result(&rig, g.probs), e.probs, T * E);
+    if (from_logits) same_floats("probs", rig_result(&rig, g.s.probs), e.probs, T * E);
     if (g.rule->mixes) close_mix(rig_result(&rig, g.s.mix), e.mix, T, E);
     rig_clear(&rig);
     selection_free(&e);

@@ -75,6 +75,7 @@ void row_failed(Row *row, const char *why);
 void row_skipped(Row *row, const char *why);
 bool row_reaches(const Row *row);                        /* its goal */
 double row_tflops(const Row *row);
+Status results_append(Results *r, const Row *row, Fault *f);
 Status results_add(Results *r, const Row *row, Fault *f); /* and prints its line */
 size_t results_failed(const Results *r);
 Status results_save(const Results *r, const char *path, Fault *f);
@@ -144,7 +145,7 @@ void group_measure(Group *g);                          /* fills every row's ms *
 /* Fills a row's ratio, after group_measure. */
 void group_share_of_cublas(Group *g, size_t place);
 void group_times_copy(Group *g, size_t place);
-void group_over(Group *g, size_t place, size_t before);
+void group_ladder(Group *g, size_t first, size_t end);  /* rungs first .. end-1: each over the last before it that was measured */
 Status group_report(Group *g, Fault *f);               /* all rows into the results, and the results into the file */
 
 /* ======== products.c: rungs 01 to 05 on one dense product ======== */

@@ -69,8 +69,13 @@ void group_times_copy(Group *g, size_t place) {
         snprintf(row->why, sizeof row->why, "no bandwidth to compare with: %.460s", g->b->ceilings.no_copy.text);
 }
 
-void group_over(Group *g, size_t place, size_t before) {
-    if (measured(g, place) && measured(g, before)) g->rows[place].ratio = spread_of_ratios(g->b, g->all[before].ms, g->all[place].ms, 1);
+void group_ladder(Group *g, size_t first, size_t end) {
+    size_t before = GROUP_MOST;
+    for (size_t i = first; i < end; i++) {
+        if (!measured(g, i)) continue;
+        if (before != GROUP_MOST) g->rows[i].ratio = spread_of_ratios(g->b, g->all[before].ms, g->all[i].ms, 1);
+        before = i;
+    }
 }
 
 Status group_report(Group *g, Fault *f) {

@@ -131,7 +131,6 @@ static Status run(Products *p, Group *g, Fault *f) {
     static Rung rungs[RUNGS_MOST];
     const size_t count = cuda_variant_count < RUNGS_MOST ? cuda_variant_count : RUNGS_MOST;
     char shape[24];
-    size_t before = GROUP_MOST;
     snprintf(shape, sizeof shape, "%zux%zux%zu", p->d.m, p->d.n, p->d.k);
     group_add_dense(g, shape, 0, p->d);
     for (size_t i = 0; i < count; i++) {
@@ -139,10 +138,7 @@ static Status run(Products *p, Group *g, Fault *f) {
         add_rung(g, &rungs[i], shape);
     }
     group_measure(g);
-    for (size_t i = 1; i <= count; i++) {
-        group_over(g, i, before);
-        if (g->rows[i].state == ROW_MEASURED) before = i;
-    }
+    group_ladder(g, 1, 1 + count);
     return group_report(g, f);
 }
 

@@ -89,13 +89,6 @@ static Row get_row(Line *line) {
     return row;
 }
 
-static Status add(Results *r, const Row *row, Fault *f) {
-    Row *rows = realloc(r->rows, (r->count + 1) * sizeof *rows);
-    if (rows == NULL) return fault(f, STATUS_FAIL, "out of memory for %zu results", r->count + 1);
-    r->rows = rows, r->rows[r->count++] = *row;
-    return STATUS_OK;
-}
-
 Status report_read(Results *r, const char *path, Fault *f) {
     unsigned char *bytes = NULL;
     size_t count = 0;
@@ -112,7 +105,7 @@ Status report_read(Results *r, const char *path, Fault *f) {
             get_head(r, &line);
         else if (at[0] == '{') {
             const Row row = get_row(&line);
-            status = add(r, &row, f);
+            status = results_append(r, &row, f);
         }
         if (line.failed) status = STATUS_FAIL;
         at = end != NULL ? end + 1 : NULL;

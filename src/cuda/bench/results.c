@@ -71,7 +71,7 @@ static void print_row(const Row *row) {
     fflush(stdout);
 }
 
-Status results_add(Results *r, const Row *row, Fault *f) {
+Status results_append(Results *r, const Row *row, Fault *f) {
     if (r->count == r->room) {
         const size_t room = r->room > 0 ? 2 * r->room : 64;
         Row *rows = realloc(r->rows, room * sizeof *rows);
@@ -79,8 +79,12 @@ Status results_add(Results *r, const Row *row, Fault *f) {
         r->rows = rows, r->room = room;
     }
     r->rows[r->count++] = *row;
-    print_row(row);
     return STATUS_OK;
+}
+
+Status results_add(Results *r, const Row *row, Fault *f) {
+    print_row(row);
+    return results_append(r, row, f);
 }
 
 size_t results_failed(const Results *r) {

@@ -27,18 +27,10 @@ static void run_router(const Job *job, size_t set) {
     cuda_router_forward(l->b->cuda, l->acts.logits, NULL, x_of(job, set), &l->w[set].router, job->tokens);
 }
 static void run_topk(const Job *job, size_t set) {
-    const Layer *l = job->l;
-    const CudaMoeActs *a = &l->acts;
-    const CudaSelection s = {.tokens = job->tokens,
-                             .experts = l->shape->experts,
-                             .top_k = l->shape->top_k,
-                             .logits = a->logits,
-                             .probs = a->probs,
-                             .scores = a->scores,
-                             .ids = a->ids,
-                             .weights = a->weights};
-    (void)set;
-    cuda_softmax_topk_forward(l->b->cuda, a->probs, l->config.rule, &s);
+    Layer *l = job->l;
+    l->acts.tokens = job->tokens;
+    const CudaSelection s = cuda_moe_selection(&l->acts, &l->w[set], &l->config);
+    cuda_softmax_topk_forward(l->b->cuda, l->config.rule, &s);
 }
 static void run_dispatch(const Job *job, size_t set) {
     Layer *l = job->l;
@@ -48,12 +40,11 @@ static void run_dispatch(const Job *job, size_t set) {
 }
 static void run_experts(const Job *job, size_t set) {
     const Layer *l = job->l;
-    const CudaMoeActs *a = &l->acts;
-    const CudaExpertsRows rows = {x_of(job, set), a->xs, a->ys, a->hidden_gate, a->hidden_up, a->hidden};
+    const CudaExpertsRows rows = cuda_moe_rows(&l->acts, x_of(job, set));
     if (job->rung != NULL)
-        job->rung->forward(l->b->cuda, &rows, &l->w[set].experts, &a->plan);
+        job->rung->forward(l->b->cuda, &rows, &l->w[set].experts, &l->acts.plan);
     else
-        cuda_experts_forward(l->b->cuda, &rows, &l->w[set].experts, &a->plan, false);
+        cuda_experts_forward(l->b->cuda, &rows, &l->w[set].experts, &l->acts.plan, false);
 }
 static void run_combine(const Job *job, size_t set) {
     const Layer *l = job->l;
@@ -117,32 +108,41 @@ static double experts_hit(const Layer *l) {
 
 /* The layer is right on every set of weights, and again as the graph that is timed; set 0 comes last, and its y is kept. row->experts_hit is their mean. */
 static bool whole_is_right(Job *job, bool as_graph, Row *row, Fault *f) {
-    Job graph = *job;
     for (size_t set = job->l->sets; set-- > 0;) {
         if (!layer_verify(job, set, false, f)) return false;
         row->experts_hit += experts_hit(job->l) / (double)job->l->sets;
     }
     if (!as_graph) return true;
     capture(job);
-    graph = *job;
+    Job graph = *job;
     graph.run = replay;
     for (size_t set = job->l->sets; set-- > 0;)
         if (!layer_verify(&graph, set, false, f)) return false;
     return true;
 }
 
+static double experts_flops(const LayerShape *s, size_t tokens) {
+    return 6.0 * (double)(tokens * s->top_k) * (double)s->model_dim * (double)s->hidden_dim;
+}
+
+/* A prompt is held against cuBLAS, what follows against a copy of the weights. */
+static Row whole_row(const LayerShape *s, size_t tokens, size_t which) {
+    Row row = row_new("layer", s->name, tokens, "", "whole layer");
+    snprintf(row.ratio_of, sizeof row.ratio_of, "%s", which > 0 ? "copy" : "cuBLAS");
+    row.goal = which > 0 ? s->goal_times[which] : s->goal_share;
+    return row;
+}
+
 static bool add_whole(Turn *turn) {
     const Layer *l = turn->l;
     const LayerShape *s = l->shape;
     Job *job = job_add(turn, run_whole, NULL);
-    Row row = row_new("layer", s->name, turn->tokens, "", "whole layer");
+    Row row = whole_row(s, turn->tokens, turn->which);
     Fault f = {""};
     const bool right = whole_is_right(job, turn->which > 0, &row, &f);
     if (!right) row_failed(&row, f.text);
-    row.flops = 6.0 * (double)(turn->tokens * s->top_k) * (double)s->model_dim * (double)s->hidden_dim;
+    row.flops = experts_flops(s, turn->tokens);
     row.bytes = turn->which > 0 ? row.experts_hit * (double)layer_expert_bytes(s) : 0;
-    snprintf(row.ratio_of, sizeof row.ratio_of, "%s", turn->which > 0 ? "copy" : "cuBLAS");
-    row.goal = turn->which > 0 ? s->goal_times[turn->which] : s->goal_share;
     group_add(turn->group, &row, enqueue_job, job, l->sets);
     return right;
 }
@@ -163,7 +163,7 @@ static void add_rung(Turn *turn, const CudaExpertsVariant *rung) {
     Fault f = {""};
     Job *job = job_add(turn, run_with_rung, rung);
     Row row = row_new("experts", s->name, turn->tokens, rung->id, rung->name);
-    row.flops = 6.0 * (double)(turn->tokens * s->top_k) * (double)s->model_dim * (double)s->hidden_dim;
+    row.flops = experts_flops(s, turn->tokens);
     snprintf(row.ratio_of, sizeof row.ratio_of, "before");
     l->acts.plan.tokens = turn->tokens;
     if (!cuda_experts_variant_runs(l->b->cuda, rung, &l->w[0].experts, &l->acts.plan, &why_not))
@@ -192,23 +192,12 @@ static void add_ceilings(Turn *turn) {
     if (turn->which == 0) group_add_dense(turn->group, s->name, turn->tokens, ceilings_like(turn->tokens, s->top_k, s->model_dim, s->hidden_dim));
 }
 
-/* Each rung over the last one before it that was measured. */
-static void compare_ladder(Group *g, size_t first, size_t end) {
-    size_t before = GROUP_MOST;
-    for (size_t i = first; i < end; i++) {
-        if (g->rows[i].state != ROW_MEASURED) continue;
-        group_over(g, i, before);
-        before = i;
-    }
-}
-
 Status bench_layer_tokens(Layer *l, size_t which, Fault *f) {
     Turn *turn = calloc(1, sizeof *turn);
     Group *g = group_new(l->b);
     if (turn == NULL || g == NULL) return free(turn), free(g), fault(f, STATUS_FAIL, "out of memory");
     *turn = (Turn){.l = l, .group = g, .which = which, .tokens = layer_token_counts(l->b)[which]};
-    const bool right =
-        add_whole(turn); /* stages of a layer that is wrong say nothing; a rung may be right all the same, but what it is held against is not */
+    const bool right = add_whole(turn); /* of a layer that is wrong stages say nothing; a rung may be right, but not what it is held against */
     size_t ladder = g->count, ladder_end = g->count;
     if (right) {
         add_stages(turn);
@@ -220,7 +209,7 @@ Status bench_layer_tokens(Layer *l, size_t which, Fault *f) {
         group_share_of_cublas(g, 0);
     else
         group_times_copy(g, 0);
-    compare_ladder(g, ladder, ladder_end);
+    group_ladder(g, ladder, ladder_end);
     const Status status = group_report(g, f);
     for (size_t i = 0; i < turn->count; i++)
         for (size_t set = 0; set < l->sets; set++) cuda_graph_free(turn->jobs[i].graph[set]);
@@ -231,9 +220,7 @@ Status bench_layer_tokens(Layer *l, size_t which, Fault *f) {
 static Status skip_layer(Bench *b, const LayerShape *shape, const char *why, Fault *f) {
     Status status = STATUS_OK;
     for (size_t i = 0; i < TOKEN_COUNTS && status == STATUS_OK; i++) {
-        Row row = row_new("layer", shape->name, layer_token_counts(b)[i], "", "whole layer");
-        snprintf(row.ratio_of, sizeof row.ratio_of, "%s", i > 0 ? "copy" : "cuBLAS");
-        row.goal = i > 0 ? shape->goal_times[i] : shape->goal_share;
+        Row row = whole_row(shape, layer_token_counts(b)[i], i);
         row_skipped(&row, why);
         status = results_add(&b->results, &row, f);
     }

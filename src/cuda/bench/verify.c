@@ -23,6 +23,13 @@
 
 static const double DISTANCE = 1e-5;
 
+/* How far y is from e, which are of different types here and there. */
+typedef struct {
+    double ye, yy, ee;
+} Apart;
+static void apart_add(Apart *a, double y, double e) { a->ye += y * e, a->yy += y * y, a->ee += e * e; }
+static double apart_distance(const Apart *a) { return 1 - 2 * a->ye / (a->yy + a->ee); }
+
 /* ---- what the device left ---- */
 
 static Status download(const Job *job, Fault *f) {
@@ -163,12 +170,9 @@ static bool samples_are_right(const Job *job, size_t set, Fault *f) {
     memset(c->expected, 0, c->samples * D * sizeof *c->expected);
     for (size_t e = 0; e < l->shape->experts; e++) expect_of(l, set, e);
     for (size_t i = 0; i < c->samples; i++) {
-        double ye = 0, yy = 0, ee = 0;
-        for (size_t d = 0; d < D; d++) {
-            const double y = (double)c->y[c->sample[i] * D + d], e = c->expected[i * D + d];
-            ye += y * e, yy += y * y, ee += e * e;
-        }
-        const double distance = 1 - 2 * ye / (yy + ee);
+        Apart apart = {0};
+        for (size_t d = 0; d < D; d++) apart_add(&apart, (double)c->y[c->sample[i] * D + d], c->expected[i * D + d]);
+        const double distance = apart_distance(&apart);
         if (!(distance <= DISTANCE))
             return fault(f, STATUS_FAIL, "token %zu is %.2g away from what the host computes", c->sample[i], distance), false;
     }
@@ -188,12 +192,9 @@ static bool all_are_kept(const Job *job, Fault *f) {
     const Check *c = &job->l->check;
     const size_t D = job->l->shape->model_dim;
     for (size_t t = 0; t < job->tokens; t++) {
-        double ye = 0, yy = 0, ee = 0;
-        for (size_t d = 0; d < D; d++) {
-            const double y = (double)c->y[t * D + d], e = (double)c->kept[t * D + d];
-            ye += y * e, yy += y * y, ee += e * e;
-        }
-        const double distance = 1 - 2 * ye / (yy + ee);
+        Apart apart = {0};
+        for (size_t d = 0; d < D; d++) apart_add(&apart, (double)c->y[t * D + d], (double)c->kept[t * D + d]);
+        const double distance = apart_distance(&apart);
         if (!(distance <= DISTANCE)) return fault(f, STATUS_FAIL, "token %zu is %.2g away from what the layer's own call gives", t, distance), false;
     }
     return true;

@@ -14,18 +14,14 @@
  *            the last. And one block at a time is on a processor, so that nothing is multiplied while it begins and ends
  */
 #include "cuda/experts/hopper_tile.h"
-#include "cuda/products/tile.h"
+#include "cuda/products/tensor_tile.h"
 
 /* ---- rows into slot order, rounded: a thread eight neighbours, the grid for what could be served ---- */
 static __global__ void gather_rounded_kernel(uint4 *xs, const float *x, const int32_t *slot_token, const int32_t *served, size_t model_dim) {
     const size_t d = ((size_t)blockIdx.y * blockDim.x + threadIdx.x) * 8, rows = (size_t)*served;
-    const bool by_four = rows_by_four(x, model_dim);
     if (d >= model_dim) return;
-    for (size_t s = blockIdx.x; s < rows; s += gridDim.x) {
-        const float *row = x + (size_t)slot_token[s] * model_dim;
-        const float4 low = load_four(row, d, model_dim, by_four), high = load_four(row, d + 4, model_dim, by_four);
-        xs[(s * model_dim + d) / 8] = make_uint4(bf16_pair(low.x, low.y), bf16_pair(low.z, low.w), bf16_pair(high.x, high.y), bf16_pair(high.z, high.w));
-    }
+    for (size_t s = blockIdx.x; s < rows; s += gridDim.x)
+        xs[(s * model_dim + d) / 8] = load_eight(x + (size_t)slot_token[s] * model_dim, d, model_dim, true);
 }
 
 static void gather_rounded(Cuda *cuda, float *xs, const float *x, const CudaPlan *plan, size_t model_dim) {

@@ -19,16 +19,6 @@
 constexpr unsigned FEW = 8, FEW_WARPS = 8, ROWS_OF_FRAGMENT = 16, FRAGMENTS = 2, SPAN = 32; /* SPAN: terms that a warp takes at once */
 constexpr unsigned SPANS_AHEAD = 4; /* asked for before the first is used */
 
-/* Eight neighbouring terms of a row, as pairs of bf16; zeros where there is no row, or none so far along. */
-static __device__ __forceinline__ uint4 eight_terms(const Bf16 *row, size_t at, size_t k) {
-    return row != NULL && at < k ? *reinterpret_cast<const uint4 *>(row + at) : make_uint4(0, 0, 0, 0);
-}
-static __device__ __forceinline__ uint4 eight_terms(const float *row, size_t at, size_t k) {
-    if (row == NULL || at >= k) return make_uint4(0, 0, 0, 0);
-    const float4 low = load_four(row, at, k, rows_by_four(row, 4)), high = load_four(row, at + 4, k, rows_by_four(row, 4));
-    return make_uint4(bf16_pair(low.x, low.y), bf16_pair(low.z, low.w), bf16_pair(high.x, high.y), bf16_pair(high.z, high.w));
-}
-
 static __device__ __forceinline__ void multiply_span(float *sum, uint4 upper, uint4 lower, uint4 activations) {
     const uint32_t first[4] = {upper.x, lower.x, upper.y, lower.y}, of_first[2] = {activations.x, activations.y};
     const uint32_t second[4] = {upper.z, lower.z, upper.w, lower.w}, of_second[2] = {activations.z, activations.w};
@@ -52,13 +42,14 @@ template <typename A> static __device__ __forceinline__ void multiply_few(float 
         for (unsigned i = 0; i < SPANS_AHEAD; i++) {
             UNROLLED
             for (unsigned f = 0; f < FRAGMENTS; f++) {
-                upper[i][f] = eight_terms(rows.upper[f], from + i * step + own, rows.k);
-                lower[i][f] = eight_terms(rows.lower[f], from + i * step + own, rows.k);
+                upper[i][f] = load_eight(rows.upper[f], from + i * step + own, rows.upper[f] != NULL ? rows.k : 0, true);
+                lower[i][f] = load_eight(rows.lower[f], from + i * step + own, rows.lower[f] != NULL ? rows.k : 0, true);
             }
         }
         UNROLLED
         for (unsigned i = 0; i < SPANS_AHEAD; i++) {
-            const uint4 activations = eight_terms(rows.activations, from + i * step + own, rows.k); /* near: all blocks read the same */
+            /* Near: all blocks read the same. */
+            const uint4 activations = load_eight(rows.activations, from + i * step + own, rows.activations != NULL ? rows.k : 0, true);
             UNROLLED
             for (unsigned f = 0; f < FRAGMENTS; f++) multiply_span(sum[f], upper[i][f], lower[i][f], activations);
         }
@@ -82,25 +73,21 @@ static __device__ __forceinline__ void add_warps(float (*sum)[4]) {
 }
 
 /* The expert whose first slot this is; no rows where there is none. */
-static __device__ __forceinline__ Share share_from(const int32_t *offsets, size_t experts, int32_t slot) {
-    size_t low = 0, high = experts; /* the last expert that does not begin behind the slot */
-    while (high - low > 1) {
-        const size_t middle = (low + high) / 2;
-        if (offsets[middle] <= slot)
-            low = middle;
-        else
-            high = middle;
-    }
-    return {low, (size_t)slot, offsets[low] == slot ? (size_t)(offsets[low + 1] - slot) : 0, 0};
+static __device__ __forceinline__ Share share_from(const int32_t *offsets, size_t experts, size_t slot) {
+    const size_t e = last_expert(experts, slot, [=](size_t other) { return (size_t)offsets[other]; });
+    return {e, slot, (size_t)offsets[e] == slot ? (size_t)offsets[e + 1] - slot : 0, 0};
 }
 
 /* Where number n of fragment f stands: which of the block's weight rows, and which of the eight activation rows. */
 static __device__ __forceinline__ unsigned weight_row(unsigned n) { return threadIdx.x % WARP / 4 + n / 2 * 8; }
 static __device__ __forceinline__ unsigned activation_row(unsigned n) { return threadIdx.x % 4 * 2 + n % 2; }
 
+/* Two blocks on a processor, the bounds below say: with the registers that leaves them the compiler asks for all weights of a step before it multiplies the
+ * first; left alone, it takes half as many, and asks in between. */
+
 /* Gated: fragment 0 is gate's and 1 up's, of the same 16 elements. Otherwise they are neighbours, of up. */
-template <bool GATED> static __global__ __launch_bounds__(FEW_WARPS *WARP) void decode_hidden_kernel(HiddenProduct<float, Bf16> p) {
-    const Share s = share_from(p.offsets, p.experts, (int32_t)blockIdx.y);
+template <bool GATED> static __global__ __launch_bounds__(FEW_WARPS *WARP, 2) void decode_hidden_kernel(HiddenProduct<float, Bf16> p) {
+    const Share s = share_from(p.offsets, p.experts, blockIdx.y);
     const unsigned g = threadIdx.x % WARP / 4;
     const size_t F = p.hidden_dim, D = p.model_dim, column = (size_t)blockIdx.x * ROWS_OF_FRAGMENT * (GATED ? 1 : FRAGMENTS);
     FewRows<float> rows = {{}, {}, NULL, D};
@@ -125,8 +112,8 @@ template <bool GATED> static __global__ __launch_bounds__(FEW_WARPS *WARP) void 
     }
 }
 
-static __global__ __launch_bounds__(FEW_WARPS *WARP) void decode_output_kernel(OutputProduct p) {
-    const Share s = share_from(p.offsets, p.experts, (int32_t)blockIdx.y);
+static __global__ __launch_bounds__(FEW_WARPS *WARP, 2) void decode_output_kernel(OutputProduct p) {
+    const Share s = share_from(p.offsets, p.experts, blockIdx.y);
     const unsigned g = threadIdx.x % WARP / 4;
     const size_t F = p.hidden_dim, D = p.model_dim, column = (size_t)blockIdx.x * ROWS_OF_FRAGMENT * FRAGMENTS;
     FewRows<Bf16> rows = {{}, {}, NULL, F};

@@ -36,16 +36,22 @@ static __device__ __forceinline__ size_t first_tile(const int32_t *offsets, size
 /* As many as any division of `slots` rows among the experts can need. */
 static inline size_t tiles_at_most(size_t slots, size_t experts, unsigned size) { return ceil_div(slots, size) + experts; }
 
-/* The last expert whose first tile of `size` rows is not behind `number`: halving, as first_tile rises. */
-static __device__ __forceinline__ Share find_share(const int32_t *offsets, size_t experts, unsigned size, size_t number) {
+/* The last expert whose first(e), which rises with e, is not behind `number`. */
+template <typename First> static __device__ __forceinline__ size_t last_expert(size_t experts, size_t number, First first) {
     size_t low = 0, high = experts;
     while (high - low > 1) {
         const size_t middle = (low + high) / 2;
-        if (first_tile(offsets, middle, size) <= number)
+        if (first(middle) <= number)
             low = middle;
         else
             high = middle;
     }
+    return low;
+}
+
+/* Tile `number` of those of `size` rows. */
+static __device__ __forceinline__ Share find_share(const int32_t *offsets, size_t experts, unsigned size, size_t number) {
+    const size_t low = last_expert(experts, number, [=](size_t e) { return first_tile(offsets, e, size); });
     const size_t first = (size_t)offsets[low];
     return {low, first, (size_t)offsets[low + 1] - first, number - first_tile(offsets, low, size)};
 }

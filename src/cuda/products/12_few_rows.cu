@@ -133,8 +133,6 @@ template <typename W, unsigned ROWS, unsigned COLUMNS, bool BY_SIXTEEN> static v
     launch(cuda, "product, few rows", few_rows_kernel<W, ROWS, COLUMNS, BY_SIXTEEN>, dim3((unsigned)ceil_div(p.n, COLUMNS)), dim3(FEW_THREADS), 0, p);
 }
 
-static bool at_sixteen(const void *at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; }
-
 template <typename W> static void launch_few_rows(Cuda *cuda, const Product<W> &p) {
     if (p.m == 0) return;
     if (!at_sixteen(p.a) || !at_sixteen(p.w) || p.k % TERMS<W> != 0)

@@ -38,7 +38,7 @@ static __device__ __forceinline__ unsigned a_row_of_fetch(unsigned i) { return (
 static __device__ __forceinline__ unsigned w_row_of_fetch(unsigned i) { return (i * TENSOR_THREADS + threadIdx.x) / (TENSOR_STEP / 8); }
 
 static __device__ __forceinline__ bool rows_by_eight(const Bf16 *matrix, size_t width) {
-    return reinterpret_cast<uintptr_t>(matrix) % 16 == 0 && width % 8 == 0;
+    return at_sixteen(matrix) && width % 8 == 0;
 }
 
 /* Rows row .. row+127 of a, of which m are there. `order` (m) says which row of a stands there; NULL: they stand as they are. */
@@ -71,9 +71,9 @@ static __device__ __forceinline__ void stage_activations(TensorStep *step, const
     }
 }
 
-/* row[at] .. row[at+7], zeros from `width` on. */
+/* row[at] .. row[at+7], zeros from `width` on. With by_eight (rows_by_eight) all eight are there or none is: then this is one load. */
 static __device__ __forceinline__ uint4 load_eight(const Bf16 *row, size_t at, size_t width, bool by_eight) {
-    if (by_eight && at < width) return *reinterpret_cast<const uint4 *>(row + at);
+    if (by_eight) return at < width ? *reinterpret_cast<const uint4 *>(row + at) : make_uint4(0, 0, 0, 0);
     uint32_t pairs[4];
     UNROLLED
     for (unsigned i = 0; i < 4; i++) {
@@ -81,6 +81,12 @@ static __device__ __forceinline__ uint4 load_eight(const Bf16 *row, size_t at, s
         pairs[i] = (lower < width ? (uint32_t)row[lower].bits : 0) | (upper < width ? (uint32_t)row[upper].bits << 16 : 0);
     }
     return make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+}
+
+/* The same of floats, rounded. */
+static __device__ __forceinline__ uint4 load_eight(const float *row, size_t at, size_t width, bool by_four) {
+    const float4 low = load_four(row, at, width, by_four), high = load_four(row, at + 4, width, by_four);
+    return make_uint4(bf16_pair(low.x, low.y), bf16_pair(low.z, low.w), bf16_pair(high.x, high.y), bf16_pair(high.z, high.w));
 }
 
 /* Terms from .. from+31. */

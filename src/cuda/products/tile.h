@@ -40,7 +40,7 @@ template <typename T> static __device__ __forceinline__ bool rows_by_four(const 
 }
 /* row[at] .. row[at+3], zeros from `width` on: adding 0·0 changes no sum. A row that is not there has width 0. */
 static __device__ __forceinline__ float4 load_four(const float *row, size_t at, size_t width, bool by_four) {
-    if (by_four && at < width) return *reinterpret_cast<const float4 *>(row + at);
+    if (by_four) return at < width ? *reinterpret_cast<const float4 *>(row + at) : make_float4(0, 0, 0, 0);
     return make_float4(at < width ? row[at] : 0, at + 1 < width ? row[at + 1] : 0, at + 2 < width ? row[at + 2] : 0,
                        at + 3 < width ? row[at + 3] : 0);
 }
