@@ -80,7 +80,11 @@ def command_overlap(options):
 
 
 def openings(lexicon, corpus, count, seed):
-    """Starts of validation documents, as many of each kind, that a model is to continue: a first sentence, line or header."""
+    """Starts of validation documents, as many of each kind, that a model is to continue: a first sentence, line or header.
+
+    A start ends where a token of the running text ends. In code the end of a line and the spaces of the next are one token: a start that
+    ended with the line would end in a token that never stands there, and the model would have to guess what is meant by it.
+    """
     text = subprocess.run([corpus, "--seed", str(seed), "--bytes", "400000"], capture_output=True, text=True, check=True).stdout
     found = collections.defaultdict(list)
     for kind, doc, _ in split_documents(text, False):
@@ -89,7 +93,7 @@ def openings(lexicon, corpus, count, seed):
         elif kind in ("story", "date"):
             start = sentences(doc)[0]
         else:
-            start = doc.split("\n")[0] + "\n"
+            start = doc.split("\n")[0] + ("" if kind == "code" else "\n")
         if start.rstrip("\n") != doc and start not in found[kind]:
             found[kind].append(start)
     return [found[KINDS[i % len(KINDS)]][i // len(KINDS)] for i in range(count)]

@@ -12,7 +12,7 @@ train() {
     name=$1
     shift
     echo "== $folder/$name.gguf"
-    "$build/moe" train --text "$build/train.txt" --validation "$build/validation.txt" --vocab 1024 --paragraphs 0.75 --steps "${STEPS:-10000}" \
+    "$build/moe" train --text "$build/train.txt" --validation "$build/validation.txt" --vocab 1024 --paragraphs 0.75 --steps "${STEPS:-16000}" \
         --log-every 20 --validate-every 250 --seed 1 --out "$folder/$name.gguf" --log "$folder/$name.csv" "$@"
 }
 train model                                # 8 experts of width 256, 2 used

@@ -26,6 +26,12 @@ static const char *const lines[] = {
     "$a and the $O, $a and $H, $a and the $O.",
     "is it $d, $F? yes, $H, it is $d, and the $O knows/V it.",
     "$H loves $a, and $a loves the $O.",
+    "$f, $f, $H has $f, the $O, the $O and $n $f.",
+    "who has the $f? $H has the $f, $F, and the $O has $f.",
+    "$n $f for $H, $n $f for $F, and $f, $f for the $O.",
+    "$q, $q, sing $q, $H, the $O, the $O is $q too.",
+    "come $q, $H, come $q, $F, the $O, the $O is $q.",
+    "the $f are $q, the $O is $q, $f and the $O, $f and the $O.",
 };
 
 void song_write(Doc *doc) {
