@@ -33,6 +33,11 @@ template <typename A> struct FewRows {
     size_t k;
 };
 
+/* row[at] .. row[at+7] as pairs of bf16; zeros where there is no row, or none so far along. */
+template <typename T> static __device__ __forceinline__ uint4 eight_of(const T *row, size_t at, size_t k) {
+    return load_eight(row, at, row != NULL ? k : 0, true);
+}
+
 /* sum += this warp's part of all terms: spans warp, warp + 8, ... */
 template <typename A> static __device__ __forceinline__ void multiply_few(float (*sum)[4], const FewRows<A> &rows) {
     const size_t step = FEW_WARPS * SPAN, own = threadIdx.x / WARP * SPAN + threadIdx.x % 4 * 8;
@@ -42,14 +47,13 @@ template <typename A> static __device__ __forceinline__ void multiply_few(float 
         for (unsigned i = 0; i < SPANS_AHEAD; i++) {
             UNROLLED
             for (unsigned f = 0; f < FRAGMENTS; f++) {
-                upper[i][f] = load_eight(rows.upper[f], from + i * step + own, rows.upper[f] != NULL ? rows.k : 0, true);
-                lower[i][f] = load_eight(rows.lower[f], from + i * step + own, rows.lower[f] != NULL ? rows.k : 0, true);
+                upper[i][f] = eight_of(rows.upper[f], from + i * step + own, rows.k);
+                lower[i][f] = eight_of(rows.lower[f], from + i * step + own, rows.k);
             }
         }
         UNROLLED
         for (unsigned i = 0; i < SPANS_AHEAD; i++) {
-            /* Near: all blocks read the same. */
-            const uint4 activations = load_eight(rows.activations, from + i * step + own, rows.activations != NULL ? rows.k : 0, true);
+            const uint4 activations = eight_of(rows.activations, from + i * step + own, rows.k); /* near: all blocks read the same */
             UNROLLED
             for (unsigned f = 0; f < FRAGMENTS; f++) multiply_span(sum[f], upper[i][f], lower[i][f], activations);
         }
