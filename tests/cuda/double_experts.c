@@ -82,7 +82,7 @@ static void check_experts(Rng *rng, const Shape *shape) {
     char name[160];
     Layer l = layer_new(rng, shape);
     const size_t count = l.slots * l.s.model_dim;
-    Bits bits = {.first = taken(count, sizeof(float)), .wgmma = taken(count, sizeof(float)), .count = count};
+    Bits bits = {.first = some(count, sizeof(float)), .wgmma = some(count, sizeof(float)), .count = count};
     title(name, sizeof name, "experts", shape);
     for (size_t i = 0; i < cuda_experts_variant_count; i++) {
         l.variant = &cuda_experts_variants[i];

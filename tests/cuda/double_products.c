@@ -39,8 +39,7 @@ static float normal(Rng *rng) { return (float)rng_normal(rng); }
 static float small_integer(Rng *rng) { return (float)rng_below(rng, 17) - 8; }
 
 static float *filled(Rng *rng, Fill *fill, size_t count) {
-    float *x = malloc((count + 1) * sizeof *x);
-    assert_non_null(x);
+    float *x = some(count, sizeof *x);
     for (size_t i = 0; i < count; i++) x[i] = fill(rng);
     return x;
 }

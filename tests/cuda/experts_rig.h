@@ -49,14 +49,8 @@ static inline void run_all_at_once(Cuda *cuda, void *context) {
     l->variant->forward(cuda, &rows, &l->w, &l->plan);
 }
 
-static inline void *taken(size_t count, size_t bytes) {
-    void *at = malloc((count + 1) * bytes);
-    assert_non_null(at);
-    return at;
-}
-
 static inline float *normals(Rng *rng, size_t count, double scale) {
-    float *x = taken(count, sizeof *x);
+    float *x = some(count, sizeof *x);
     for (size_t i = 0; i < count; i++) x[i] = (float)(scale * rng_normal(rng));
     return x;
 }
@@ -65,9 +59,8 @@ static inline float *normals(Rng *rng, size_t count, double scale) {
 
 static inline void divide(Layer *l, Rng *rng) {
     const size_t E = l->s.experts, S = l->slots;
-    l->offsets = taken(E + 1, sizeof *l->offsets);
-    size_t *load = taken(E, sizeof *load);
-    memset(load, 0, E * sizeof *load);
+    l->offsets = some(E + 1, sizeof *l->offsets);
+    size_t *load = some(E, sizeof *load);
     /* At random: expert 1 has none, if there are others. */
     for (size_t s = 0; s < S; s++) {
         size_t e = l->s.division == EVENLY ? s % E : l->s.division == ALL_ON_ONE ? E / 2 : rng_below(rng, E);
@@ -84,7 +77,7 @@ static inline void divide(Layer *l, Rng *rng) {
 static const float BEHIND = -7;
 static inline float *output_rows(const Layer *l, size_t width) {
     const size_t count = l->slots * width;
-    float *start = taken(count, sizeof *start);
+    float *start = some(count, sizeof *start);
     for (size_t i = 0; i < count; i++) start[i] = i < l->served * width ? NAN : BEHIND;
     float *at = rig_output(&rig, start, count);
     free(start);
@@ -100,7 +93,7 @@ static inline void poison_the_idle(float *w, const Layer *l) {
 /* Whose row each slot has; what is behind the last that is served has nobody's, and would be NaN. */
 static inline void draw_rows(Layer *l, Rng *rng) {
     const size_t D = l->s.model_dim;
-    l->slot_token = taken(l->slots, sizeof *l->slot_token), l->xs = taken(l->slots * D, sizeof *l->xs);
+    l->slot_token = some(l->slots, sizeof *l->slot_token), l->xs = some(l->slots * D, sizeof *l->xs);
     for (size_t s = 0; s < l->slots; s++) {
         l->slot_token[s] = s < l->served ? (int32_t)rng_below(rng, l->s.tokens) : -1;
         for (size_t d = 0; d < D; d++) l->xs[s * D + d] = s < l->served ? l->x[(size_t)l->slot_token[s] * D + d] : NAN;
@@ -145,7 +138,7 @@ static inline double sum_bound(const Layer *l, size_t terms, double magnitude) {
 }
 
 static inline double *doubles(const float *x, size_t count) {
-    double *d = taken(count, sizeof *d);
+    double *d = some(count, sizeof *d);
     for (size_t i = 0; x != NULL && i < count; i++) d[i] = (double)x[i];
     return d;
 }
@@ -160,7 +153,7 @@ static inline Expected expected_new(const Layer *l) {
     Expected x = {doubles(l->xs, S * D), doubles(l->gate, E * one), doubles(l->up, E * one), doubles(l->down, E * one),
                   doubles(NULL, S * D),  doubles(NULL, S * F),      doubles(NULL, S * F),    doubles(NULL, S * F)};
     for (size_t i = 0; i < S * D; i++) x.xs[i] = as_read(l, x.xs[i]);
-    size_t *offsets = taken(E + 1, sizeof *offsets);
+    size_t *offsets = some(E + 1, sizeof *offsets);
     for (size_t e = 0; e <= E; e++) offsets[e] = (size_t)l->offsets[e];
     const Plan plan = {.tokens = l->s.tokens, .experts = E, .top_k = l->s.top_k, .served = l->served, .offsets = offsets};
     const ExpertWeights w = {.act = l->s.act, .experts = E, .model_dim = D, .hidden_dim = F, .gate = x.w_gate, .up = x.w_up, .down = x.w_down};

@@ -181,6 +181,13 @@ static inline void rig_compare(const char *what, const float *got, const double 
 /* The bound of a sum of `terms` rounded products in any order (Higham 2002, section 3.1), with room for the final additions. */
 static inline double rig_sum_bound(size_t terms, double magnitude) { return 1.01 * ((double)terms + 4) * 1.1920928955078125e-7 / 2 * magnitude; }
 
+/* `count` items on the host, zeros; at least one, so that none is no special case. */
+static inline void *some(size_t count, size_t item_bytes) {
+    void *p = calloc(count + 1, item_bytes);
+    assert_non_null(p);
+    return p;
+}
+
 /* To eight significant bits, ties to even, by another way than the kernels'. */
 static inline double rig_to_bf16(double x) {
     int exponent = 0;

@@ -24,12 +24,6 @@ static void sixteen_lanes_softmax(float *probs, const float *logits, size_t coun
     for (size_t i = 0; i < count; i++) probs[i] /= sum[0];
 }
 
-static inline void *some(size_t count, size_t item_bytes) {
-    void *p = calloc(count + 1, item_bytes);
-    assert_non_null(p);
-    return p;
-}
-
 /* PLAIN: all different. TIES: few values, so that most are equal, -0 and 0 among them. BROKEN: those with NaN and infinities. */
 typedef enum { PLAIN, TIES, BROKEN, KINDS } Kind;
 static inline float *random_logits(Rng *rng, size_t count, Kind kind) {
