@@ -4,12 +4,6 @@
 
 static const double u = 1.1920928955078125e-7 / 2; /* one rounding of a float */
 
-static void *room(size_t count, size_t item_bytes) {
-    void *memory = calloc(count + 1, item_bytes);
-    assert_non_null(memory);
-    return memory;
-}
-
 /* Floats for the device, and the same numbers in double for the reference. */
 typedef struct {
     float *f;
@@ -17,7 +11,7 @@ typedef struct {
     size_t count;
 } Numbers;
 static Numbers numbers(Rng *rng, size_t count, double scale) {
-    Numbers n = {room(count, sizeof *n.f), room(count, sizeof *n.d), count};
+    Numbers n = {some(count, sizeof *n.f), some(count, sizeof *n.d), count};
     for (size_t i = 0; i < count; i++) n.d[i] = n.f[i] = (float)(scale * rng_normal(rng));
     return n;
 }
@@ -57,8 +51,8 @@ static void test_embedding_copies_rows(void **state) {
     for (size_t s = 0; s < 2 * ROW_SHAPES; s++) {
         const size_t tokens = row_shapes[s / 2][0], width = row_shapes[s / 2][1], count = tokens * width;
         Numbers table = numbers(&rng, VOCAB * width, 1);
-        int32_t *ids = room(tokens, sizeof *ids);
-        double *expected = room(count, sizeof *expected), *exactly = room(count, sizeof *exactly);
+        int32_t *ids = some(tokens, sizeof *ids);
+        double *expected = some(count, sizeof *expected), *exactly = some(count, sizeof *exactly);
         for (size_t t = 0; t < tokens; t++) ids[t] = (int32_t)rng_below(&rng, VOCAB);
         Rows r = {rig_output(&rig, NULL, count), .ids = rig_ids(&rig, ids, tokens), .rows = tokens, .width = width};
         r.matrix = rig_matrix(&rig, s % 2 ? CUDA_BF16 : CUDA_F32, table.f, VOCAB * width);
@@ -78,8 +72,8 @@ static void test_rmsnorm(void **state) {
     for (size_t s = 0; s < ROW_SHAPES; s++) {
         const size_t tokens = row_shapes[s][0], width = row_shapes[s][1], count = tokens * width;
         Numbers x = numbers(&rng, count, 3), gain = numbers(&rng, width, 1);
-        real *expected = room(count, sizeof *expected), *inverse = room(tokens, sizeof *inverse);
-        double *allowed = room(count, sizeof *allowed);
+        real *expected = some(count, sizeof *expected), *inverse = some(tokens, sizeof *inverse);
+        double *allowed = some(count, sizeof *allowed);
         rmsnorm_forward(expected, inverse, x.d, gain.d, tokens, width, 1e-5);
         for (size_t i = 0; i < count; i++) allowed[i] = 1.01 * ((double)(width + 4) / 2 + 8) * u * fabs(expected[i]);
         Rows r = {rig_output(&rig, NULL, count), rig_input(&rig, x.f, count), rig_input(&rig, gain.f, width), .rows = tokens, .width = width};
@@ -97,7 +91,7 @@ static void test_sum(void **state) {
     for (size_t s = 0; s < ROW_SHAPES; s++) {
         const size_t count = row_shapes[s][0] * row_shapes[s][1];
         Numbers a = numbers(&rng, count, 1), b = numbers(&rng, count, 1);
-        double *expected = room(count, sizeof *expected), *allowed = room(count, sizeof *allowed);
+        double *expected = some(count, sizeof *expected), *allowed = some(count, sizeof *allowed);
         for (size_t i = 0; i < count; i++) expected[i] = a.d[i] + b.d[i], allowed[i] = u * fabs(expected[i]);
         Rows r = {rig_output(&rig, NULL, count), rig_input(&rig, a.f, count), rig_input(&rig, b.f, count), .rows = count, .width = 1};
         rig_run(&rig, add, &r);
@@ -166,7 +160,7 @@ static void test_rope(void **state) {
         const Shape *s = &shapes[i];
         const size_t count = s->positions * s->heads * s->head_dim;
         Numbers x = numbers(&rng, count, 1);
-        double *allowed = room(count, sizeof *allowed);
+        double *allowed = some(count, sizeof *allowed);
         for (size_t j = 0; j < count; j++) allowed[j] = 1.01 * 3 * u * (fabs(x.d[j]) + fabs(x.d[j ^ 1]));
         Places p = {.out = rig_output(&rig, x.f, count), .past = past_of(s), .s = *s};
         rope_forward(x.d, 1, s->positions, s->heads, s->head_dim, s->past, 10000);
@@ -201,7 +195,7 @@ static void test_cache(void **state) {
 /* How far rounding may take one query's output. With δ the error of a score, a power e^x of x = score − largest is off by 2δ + (3|x| + 8)u of itself;
  * scaling the sums down between tiles costs as much again, 10u a tile, and once more where parts are added; the sums of `seen` powers and products and the quotient add 2(seen + 2 tiles + 8)u. */
 static void allow(double *allowed, const real *q, const real *k, const real *v, size_t seen, size_t step, size_t head_dim) {
-    double *score = room(seen, sizeof *score), most = -INFINITY, least = INFINITY, error = 0, total = 0;
+    double *score = some(seen, sizeof *score), most = -INFINITY, least = INFINITY, error = 0, total = 0;
     for (size_t j = 0; j < seen; j++) {
         double sum = 0, magnitude = 0;
         for (size_t d = 0; d < head_dim; d++) sum += q[d] * k[j * step + d], magnitude += fabs(q[d] * k[j * step + d]);
@@ -230,8 +224,8 @@ static void test_attention(void **state) {
         const size_t h = s->head_dim, count = s->positions * s->heads * h, step = s->kv_heads * h, seen = s->past + s->positions;
         Numbers q = numbers(&rng, count, 1.5), k = numbers(&rng, s->context * step, 1.5), v = numbers(&rng, s->context * step, 1);
         for (size_t j = seen * step; j < k.count; j++) k.f[j] = v.f[j] = NAN; /* rows that nobody has written yet */
-        real *expected = room(count, sizeof *expected), *scratch = room(attention_scratch(1, s->context, s->kv_heads, h), sizeof *scratch);
-        double *allowed = room(count, sizeof *allowed);
+        real *expected = some(count, sizeof *expected), *scratch = some(attention_scratch(1, s->context, s->kv_heads, h), sizeof *scratch);
+        double *allowed = some(count, sizeof *allowed);
         attention_forward(expected, NULL, scratch, q.d, k.d, v.d, 1, s->positions, s->past, s->context, s->heads, s->kv_heads, h);
         for (size_t n = 0; n < s->positions; n++)
             for (size_t head = 0; head < s->heads; head++) {
