@@ -2,7 +2,7 @@
 """This engine against llama.cpp (F32 cache, no flash attention) on random Mixtrals and on the shipped models: logits within 2e-5 on F32 files
 and 3e-3 on F16 files, where llama.cpp rounds activations to half precision as well.
 
-    python tests/interop/logits_vs_llama.py build/moe [MODEL.gguf ...]
+    python tests/interop/logits_vs_llama.py build/moe [MODEL.gguf ...]      other models than the shipped ones
 """
 import os
 import subprocess
@@ -14,6 +14,7 @@ import models
 numpy, llama_cpp, gguf = models.need("numpy", "llama_cpp", "gguf")
 
 CLOSE_CALL = 0.005  # router logits; half-precision activations move them by about 2^-11 of their size, about 1.5, a few times over
+SHIPPED = [os.path.join(os.path.dirname(__file__), "../../data", name + ".gguf") for name in ("model", "dense_active", "dense_total")]
 PROMPTS = ["Mira found a red kite", "int main(void) {\n", "17 + 25 =", "\n\n", "Ünïcode, 数字 and \U0001f600"]
 
 
@@ -67,4 +68,4 @@ def main(moe, paths):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "build/moe", sys.argv[2:]))
+    sys.exit(main(sys.argv[1] if len(sys.argv) > 1 else "build/moe", sys.argv[2:] or SHIPPED))
