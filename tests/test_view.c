@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/scene_checks.h"
+#include "viz/input.h"
 
 static double plain_width(void *context, const char *text, size_t bytes, double size, Font font) {
     (void)context, (void)text, (void)font;
@@ -277,6 +278,56 @@ static void test_a_notice_fades_and_goes(void **state) {
     assert_false(view_advance(&x->v, &x->t, 16)); /* idle again: no drawing, no work */
 }
 
+static void press(Fixture *x, Key key, bool control) {
+    const Press pressed = {key, false, control};
+    assert_int_equal(input_key(&x->v, &x->t, &x->list, &pressed), WANT_NOTHING);
+}
+static void becomes(Fixture *x, const char *text, size_t caret) {
+    assert_string_equal(x->v.edit, text);
+    assert_int_equal(x->v.edit_bytes, strlen(text));
+    assert_int_equal(x->v.edit_cursor, caret);
+}
+
+/* As in a browser's address bar: the text that stands there is selected; typing replaces it, an arrow goes into it. */
+static void test_a_prompt_opens_selected(void **state) {
+    Fixture *x = *state;
+    view_open_entry(&x->v, ENTRY_PROMPT, "a kite");
+    assert_true(x->v.edit_all);
+    input_text(&x->v, &x->t, "an");
+    becomes(x, "an", 2);
+    input_text(&x->v, &x->t, "t");
+    becomes(x, "ant", 3);
+    view_open_entry(&x->v, ENTRY_PROMPT, "a kite");
+    press(x, KEY_LEFT, false);
+    input_text(&x->v, &x->t, "in ");
+    becomes(x, "in a kite", 3);
+    view_open_entry(&x->v, ENTRY_PROMPT, "a kite");
+    press(x, KEY_RIGHT, false);
+    input_text(&x->v, &x->t, "s");
+    becomes(x, "a kites", 7);
+    view_open_entry(&x->v, ENTRY_PROMPT, "");
+    assert_false(x->v.edit_all);
+}
+
+static void test_ctrl_a_selects_all(void **state) {
+    Fixture *x = *state;
+    const Key removing[] = {KEY_BACKSPACE, KEY_DELETE};
+    for (size_t i = 0; i < 2; i++) {
+        view_open_entry(&x->v, ENTRY_FIND, "abc");
+        press(x, KEY_HOME, false);
+        press(x, KEY_A, true);
+        redraw(x);
+        press(x, removing[i], false);
+        becomes(x, "", 0);
+        press(x, KEY_A, true); /* nothing to select */
+        assert_false(x->v.edit_all);
+        input_text(&x->v, &x->t, "d");
+        press(x, KEY_A, false); /* without Ctrl it is text, and comes as such */
+        press(x, removing[i], false);
+        becomes(x, i == 0 ? "" : "d", i);
+    }
+}
+
 #define WITH_FIXTURE(test) cmocka_unit_test_setup_teardown(test, open_fixture, close_fixture)
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -290,6 +341,8 @@ int main(void) {
         WITH_FIXTURE(test_at_names_a_moment),
         WITH_FIXTURE(test_a_new_trace_keeps_looks_and_clamps_the_rest),
         WITH_FIXTURE(test_a_notice_fades_and_goes),
+        WITH_FIXTURE(test_a_prompt_opens_selected),
+        WITH_FIXTURE(test_ctrl_a_selects_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

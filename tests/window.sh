@@ -192,7 +192,7 @@ fi
 if [ -n "$model" ]; then
     scene8() {
         start --model "$model" --text 'Tom had a red kite.' --paused
-        keys t ctrl+u
+        keys t Left ctrl+a
         xdotool type --delay 30 'Mira saw 3 cats.'
         keys Return
         sleep 2

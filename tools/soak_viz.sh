@@ -40,7 +40,7 @@ actions() {
     BEGIN {
         srand(seed)
         keys = "Right Left Up Down shift+Right shift+Left Home End space bracketleft bracketright 0 1 2 3 4 a b c d e f g h i j k l m n o s " \
-               "u v w x y z slash question Escape Escape Return Return BackSpace Delete Tab ctrl+plus ctrl+minus ctrl+0 ctrl+u ctrl+v " \
+               "u v w x y z slash question Escape Escape Return Return BackSpace Delete Tab ctrl+plus ctrl+minus ctrl+0 ctrl+a ctrl+u ctrl+v " \
                "plus minus comma period"
         key_count = split(keys, key, " ")
         word_count = split("Mira saw a red kite 3 cats. on hill the Tom ä 数 ❤ 12 + = / : x , 4 7", word, " ")

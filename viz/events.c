@@ -26,6 +26,7 @@ static Press press_of(const SDL_Keysym *key) {
         {SDLK_KP_MINUS, KEY_MINUS},
         {SDLK_0, KEY_0},
         {SDLK_KP_0, KEY_0},
+        {SDLK_a, KEY_A},
         {SDLK_q, KEY_Q},
         {SDLK_u, KEY_U},
         {SDLK_v, KEY_V},

@@ -26,10 +26,17 @@ static void edit_remove(View *v, size_t from, size_t to) {
     memmove(v->edit + from, v->edit + to, v->edit_bytes - to + 1);
     v->edit_bytes -= to - from;
     v->edit_cursor = from;
-    v->edit_error = false;
+    v->edit_error = v->edit_all = false;
+}
+
+/* The caret goes to `at`; of a selection, to the end that the key points to. */
+static void edit_move(View *v, size_t at, size_t end_of_selection) {
+    v->edit_cursor = v->edit_all ? end_of_selection : at;
+    v->edit_all = false;
 }
 
 static void edit_insert(View *v, const char *text) {
+    if (v->edit_all) edit_remove(v, 0, v->edit_bytes);
     const size_t room = sizeof v->edit - 1 - v->edit_bytes;
     size_t count = strlen(text);
     if (count > room) {
@@ -71,24 +78,27 @@ static Want edit_key(View *v, const Trace *t, const Press *key) {
         view_escape(v);
         break;
     case KEY_BACKSPACE:
-        edit_remove(v, control ? 0 : character_before(v, v->edit_cursor), v->edit_cursor);
+        edit_remove(v, control || v->edit_all ? 0 : character_before(v, v->edit_cursor), v->edit_cursor);
         break;
-    case KEY_DELETE: {
-        const size_t at = v->edit_cursor;
-        edit_remove(v, at, character_after(v, at));
+    case KEY_DELETE:
+        edit_remove(v, v->edit_all ? 0 : v->edit_cursor, v->edit_all ? v->edit_bytes : character_after(v, v->edit_cursor));
         break;
-    }
     case KEY_LEFT:
-        v->edit_cursor = character_before(v, v->edit_cursor);
+        edit_move(v, character_before(v, v->edit_cursor), 0);
         break;
     case KEY_RIGHT:
-        v->edit_cursor = character_after(v, v->edit_cursor);
+        edit_move(v, character_after(v, v->edit_cursor), v->edit_bytes);
         break;
     case KEY_HOME:
-        v->edit_cursor = 0;
+        edit_move(v, 0, 0);
         break;
     case KEY_END:
+        edit_move(v, v->edit_bytes, v->edit_bytes);
+        break;
+    case KEY_A:
+        if (!control) break;
         v->edit_cursor = v->edit_bytes;
+        v->edit_all = v->edit_bytes > 0;
         break;
     case KEY_U:
         if (control) edit_remove(v, 0, v->edit_bytes);
@@ -275,25 +285,10 @@ bool input_key_named(Press *press, const char *name) {
         const char *name;
         Key key;
     } keys[] = {
-        {"Right", KEY_RIGHT},
-        {"Left", KEY_LEFT},
-        {"Down", KEY_DOWN},
-        {"Up", KEY_UP},
-        {"Home", KEY_HOME},
-        {"End", KEY_END},
-        {"Enter", KEY_ENTER},
-        {"Esc", KEY_ESCAPE},
-        {"F11", KEY_F11},
-        {"Plus", KEY_PLUS},
-        {"+", KEY_PLUS},
-        {"Minus", KEY_MINUS},
-        {"-", KEY_MINUS},
-        {"0", KEY_0},
-        {"Q", KEY_Q},
-        {"U", KEY_U},
-        {"V", KEY_V},
-        {"Delete", KEY_DELETE},
-        {"Backspace", KEY_BACKSPACE},
+        {"Right", KEY_RIGHT}, {"Left", KEY_LEFT},   {"Down", KEY_DOWN},  {"Up", KEY_UP},         {"Home", KEY_HOME},
+        {"End", KEY_END},     {"Enter", KEY_ENTER}, {"Esc", KEY_ESCAPE}, {"F11", KEY_F11},       {"Plus", KEY_PLUS},
+        {"+", KEY_PLUS},      {"Minus", KEY_MINUS}, {"-", KEY_MINUS},    {"0", KEY_0},           {"A", KEY_A},
+        {"Q", KEY_Q},         {"U", KEY_U},         {"V", KEY_V},        {"Delete", KEY_DELETE}, {"Backspace", KEY_BACKSPACE},
     };
     *press = (Press){KEY_NONE, false, false};
     for (;; name += 1 + strcspn(name, "+")) {

@@ -40,6 +40,7 @@ typedef enum {
     KEY_PLUS,
     KEY_MINUS,
     KEY_0,
+    KEY_A,
     KEY_Q,
     KEY_U,
     KEY_V

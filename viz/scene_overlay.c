@@ -126,10 +126,16 @@ static void entry_field(Stage *s) {
         shown++;
         while (((unsigned char)*shown & 0xc0) == 0x80) shown++;
     }
+    if (v->edit_all) {
+        const double selected = fmin(field.w - 20, stage_text_width(s, shown, type_body) + 4);
+        stage_rect(s, (Box){field.x + 10, field.y + 5, selected, 20}, 3, style_alpha(style_expert(1), 0.35), -1);
+    }
     stage_text(s, shown, field.x + 12, field.y + 20, type_body, ALIGN_LEFT, field.w - 24, -1);
     const double caret = field.x + 12 + stage_text_width(s, before + (shown - v->edit), type_body);
     stage_rect(s, (Box){caret + 0.5, field.y + 7, 1.5, 17}, 0, INK_WHITE, -1);
-    stage_text(s, v->edit_error ? "nothing like that here" : hints[v->entry], b.x + 20, b.y + 83, type_small, ALIGN_LEFT, w - 40, -1);
+    char hint[128];
+    snprintf(hint, sizeof hint, "%s%s", v->edit_all ? "Typing replaces all of it. " : "", hints[v->entry]);
+    stage_text(s, v->edit_error ? "nothing like that here" : hint, b.x + 20, b.y + 83, type_small, ALIGN_LEFT, w - 40, -1);
 }
 
 static const char *const help_rows[][2] = {

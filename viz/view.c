@@ -406,4 +406,5 @@ void view_open_entry(View *v, Entry entry, const char *text) {
     v->edit_error = false;
     snprintf(v->edit, sizeof v->edit, "%s", text);
     v->edit_bytes = v->edit_cursor = strlen(v->edit);
+    v->edit_all = v->edit_bytes > 0;
 }

@@ -65,6 +65,7 @@ typedef struct {
     Entry entry;
     char edit[4096];
     size_t edit_bytes, edit_cursor; /* bytes in use; caret, a byte offset on a character's border */
+    bool edit_all;                  /* all of it is selected, the caret at its end: what is typed next replaces it */
     bool edit_error;                /* the last Enter had nothing to go to: the field says so */
     /* said by the engine */
     bool busy;                   /* a prompt is running */
@@ -120,7 +121,7 @@ ViewClick view_click(View *v, const Trace *t, const DrawList *list, double x, do
 void view_drag_timeline(View *v, const Trace *t, const DrawList *list, double x);
 void view_zoom(View *v, double x, double y, double factor); /* wheel: x, y stays where it is */
 void view_pan(View *v, double dx_px, double dy_px);
-void view_open_entry(View *v, Entry entry, const char *text); /* fills `edit` with text, caret at its end */
+void view_open_entry(View *v, Entry entry, const char *text); /* fills `edit` with text, all of it selected */
 
 /* ---- the view as a line of text that restores it: "route layer=3 beat=4 token=7 time=... speed=1 ..." ---- */
 void view_to_line(char *line, size_t room, const View *v, const Trace *t);
