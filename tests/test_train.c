@@ -249,16 +249,11 @@ static void test_far_rate_stops(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads_same_bits),
-        cmocka_unit_test(test_watching_moves_no_bit),
-        cmocka_unit_test(test_resume_same_bits),
-        cmocka_unit_test(test_biases_resume_with_same_bits),
-        cmocka_unit_test(test_biases_move_by_the_rate),
-        cmocka_unit_test(test_factors_off_are_absent),
-        cmocka_unit_test(test_loss_falls_and_file_runs),
-        cmocka_unit_test(test_accumulation),
-        cmocka_unit_test(test_dense_and_mixed),
-        cmocka_unit_test(test_far_rate_stops),
+        cmocka_unit_test(test_threads_same_bits),        cmocka_unit_test(test_watching_moves_no_bit),
+        cmocka_unit_test(test_resume_same_bits),         cmocka_unit_test(test_biases_resume_with_same_bits),
+        cmocka_unit_test(test_biases_move_by_the_rate),  cmocka_unit_test(test_factors_off_are_absent),
+        cmocka_unit_test(test_loss_falls_and_file_runs), cmocka_unit_test(test_accumulation),
+        cmocka_unit_test(test_dense_and_mixed),          cmocka_unit_test(test_far_rate_stops),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

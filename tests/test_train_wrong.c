@@ -217,12 +217,8 @@ static void test_leftovers_swept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resume_refused),
-        cmocka_unit_test(test_texts_refused),
-        cmocka_unit_test(test_settings_refused),
-        cmocka_unit_test(test_paths_refused),
-        cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_leftovers_swept),
+        cmocka_unit_test(test_resume_refused), cmocka_unit_test(test_texts_refused), cmocka_unit_test(test_settings_refused),
+        cmocka_unit_test(test_paths_refused),  cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_leftovers_swept),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
