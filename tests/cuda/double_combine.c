@@ -14,7 +14,7 @@ static void combine(Cuda *cuda, void *context) {
 }
 
 static float *random_floats(Rng *rng, size_t count) {
-    float *x = malloc((count + 1) * sizeof *x);
+    float *x = some(count, sizeof *x);
     assert_non_null(x);
     for (size_t i = 0; i < count; i++) x[i] = (float)rng_normal(rng);
     return x;
@@ -39,8 +39,8 @@ static void expect(double *expected, double *allowed, const float *ys, const flo
 static void check_combine(Rng *rng, size_t tokens, size_t top_k, size_t model_dim) {
     const size_t slots = tokens * top_k, count = tokens * model_dim;
     float *ys = random_floats(rng, slots * model_dim), *weights = random_floats(rng, slots);
-    int32_t *token_slot = malloc((slots + 1) * sizeof *token_slot);
-    double *expected = malloc((count + 1) * sizeof *expected), *allowed = malloc((count + 1) * sizeof *allowed);
+    int32_t *token_slot = some(slots, sizeof *token_slot);
+    double *expected = some(count, sizeof *expected), *allowed = some(count, sizeof *allowed);
     assert_non_null(token_slot), assert_non_null(expected), assert_non_null(allowed);
     for (size_t i = 0; i < slots; i++) token_slot[i] = rng_below(rng, 4) == 0 ? -1 : (int32_t)rng_below(rng, slots);
     expect(expected, allowed, ys, weights, token_slot, tokens, top_k, model_dim);

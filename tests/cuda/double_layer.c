@@ -28,8 +28,8 @@ static size_t close_tokens, compared_tokens; /* over all cases */
 
 /* Draws `count` floats into a new array on the device (as float, or as `matrix` of the layer's type), and gives them in double. */
 static double *drawn(Layer *l, Rng *rng, size_t count, double scale, CudaMatrix *matrix, const float **plain) {
-    float *f = malloc((count + 1) * sizeof *f);
-    double *d = malloc((count + 1) * sizeof *d);
+    float *f = some(count, sizeof *f);
+    double *d = some(count, sizeof *d);
     assert_non_null(f), assert_non_null(d);
     for (size_t i = 0; i < count; i++) f[i] = (float)(scale * rng_normal(rng));
     if (matrix != NULL)
@@ -84,7 +84,7 @@ static void layer_init(Layer *l, const MoeConfig *c, size_t tokens, CudaType typ
     if (cuda_arena_init(rig.cuda, &l->dev_arena, bytes, "a layer", &f) != STATUS_OK) fail_msg("%s", f.text);
     cuda_moe_acts_take(&l->dev_acts, &l->dev_arena, &(size_t){0}, c, tokens);
     assert_true(l->dev_arena.used_bytes == bytes);
-    l->token_ids = malloc((tokens + 1) * sizeof *l->token_ids);
+    l->token_ids = some(tokens, sizeof *l->token_ids);
     for (size_t t = 0; t < tokens; t++) l->token_ids[t] = (int32_t)rng_below(&rng, 50);
     l->acts.token_ids = l->token_ids;
     l->dev_acts.token_ids = rig_ids(&rig, l->token_ids, tokens);
@@ -134,7 +134,7 @@ static bool too_close(const Layer *l, size_t t) {
 static bool order_too_close(const Layer *l) {
     const MoeConfig *c = &l->c;
     const size_t T = l->tokens, E = c->experts, takes = c->rule->experts_choose ? expert_choice_takes(c->take_factor, T, E) : 0;
-    double error = 0, gap = INFINITY, *column = malloc((T + 1) * sizeof *column);
+    double error = 0, gap = INFINITY, *column = some(T, sizeof *column);
     for (size_t t = 0; t < T; t++) error = fmax(error, score_error(l, t));
     if (c->service == SERVE_PROBABILITY && T > 0) {
         for (size_t t = 0; t < T; t++) column[t] = l->acts.weights[t * c->top_k];
@@ -142,7 +142,7 @@ static bool order_too_close(const Layer *l) {
     }
     for (size_t e = 0; e < E && takes > 0; e++) {
         for (size_t t = 0; t < T; t++) column[t] = l->acts.probs[t * E + e];
-        int32_t *ids = malloc((T + 1) * sizeof *ids);
+        int32_t *ids = some(T, sizeof *ids);
         topk_select(ids, column, T, T);
         if (takes < T) gap = fmin(gap, column[ids[takes - 1]] - column[ids[takes]]);
         free(ids);

@@ -1,5 +1,5 @@
 /* check_04.c: are the K best chosen, and are their weights what the two rules make of them? Expected values follow the definition: the id in
- * place k is the expert that exactly k experts stand before; weights in double. */
+ * place k is the expert that exactly k experts stand before; weights in double. Long, because each mistake that a learner may make has its own words. */
 #include "tests/lessons/check.h"
 #include "moe/moe.h"
 

@@ -1,5 +1,5 @@
 /* check_12.c: capacity against its formula; and the serving of slots against the definition: a choice is dropped exactly when as many choices
- * as its expert has slots came before it. */
+ * as its expert has slots came before it. Long, because each mistake that a learner may make has its own words. */
 #include "check.h"
 
 #include "moe/moe.h"
