@@ -14,7 +14,7 @@ command -v patch >/dev/null || { echo "patch was not found: 'make setup' install
 scratch=$build/mutants
 rm -rf "$scratch"
 mkdir -p "$scratch/build"
-for part in Makefile src viz tests tools data docs lessons; do [ -e $part ] && cp -a $part "$scratch"; done
+for part in Makefile README.md src viz tests tools data docs lessons; do [ -e $part ] && cp -a $part "$scratch"; done
 cp -a "$build/obj" "$build/linked" "$build/moe" "$build/emulated" "$scratch/build" 2>/dev/null
 caught=0 missed=0
 
