@@ -76,6 +76,9 @@ for flag in $([ -z "$viz" ] || "$viz" --help=table | cut -f 1 | tr , ' '); do
     grep -qF -e "$(printf '%s\n' "$flag" | sed 's/-/\\-/g')" "$work/made/moe.1" || lacking="$lacking manual:moe-viz:$flag"
 done
 same 'completions and manual know every flag' "$lacking" ''
+same 'no help names an argument that has no name' "$(grep -c '(null)' "$work/made/moe.1")" 0
+same 'the manual says defaults and choices, as --help does' "$(grep -c 'the processor): cpu, cuda, auto (default cpu)$' "$work/made/moe.1")" \
+    "$(for command in $commands; do "$moe" "$command" --help=table; done | grep -c '(default cpu)$')"
 if command -v bash >/dev/null 2>&1; then
     same 'bash reads its completions' "$(bash -n "$work/made/moe.bash" 2>&1)" ''
     words=$(bash -c '. "$1"; COMP_WORDS=(moe gener); COMP_CWORD=1; _moe; echo "${COMPREPLY[*]}"' - "$work/made/moe.bash")

@@ -248,7 +248,7 @@ static void sentence_is_honest(void **state) {
     Training g;
     training_open(&g, 2, 16, 90, true);
     scene_narrate(line, sizeof line, &g.p.t, &g.p.v);
-    assert_string_equal(line, "Lane 1 (balancing off): 30 of 32 experts dead since step 49. Lane 2 (× 0.2): none dead, CV² 0.04.");
+    assert_string_equal(line, "Lane 1 (balancing off): 30 of 32 experts dead, the first since step 49. Lane 2 (× 0.2): none dead, CV² 0.04.");
     view_seek(&g.p.v, &g.p.t, 47.0 * TRAIN_STEP_MS); /* before anyone can be called dead */
     scene_narrate(line, sizeof line, &g.p.t, &g.p.v);
     assert_non_null(strstr(line, "these settings do not collapse"));

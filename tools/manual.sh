@@ -14,8 +14,9 @@ section() {
         argument=$(printf '%s\n' "$line" | cut -f 2 | escape)
         choices=$(printf '%s\n' "$line" | cut -f 3 | sed 's/ /, /g' | escape)
         printf '.TP\n.B %s \\fI%s\\fR\n' "$names" "$argument"
-        printf '%s\n' "$line" | cut -f 4 | escape
-        [ -z "$choices" ] || printf 'One of %s.\n' "$choices"
+        help=$(printf '%s\n' "$line" | cut -f 4 | escape)
+        standard=$(printf '%s\n' "$line" | cut -f 5 | escape)
+        printf '%s%s%s\n' "$help" "${choices:+: $choices}" "$standard"
     done
     printf '.PP\nExample:\n.PP\n.RS\n.nf\n'
     $1 --help | sed -n '/^example:/,$p' | tail -n +2 | sed 's/^ *//' | escape

@@ -195,7 +195,7 @@ static void verdict(Words *o, const TrainAxis *a, size_t lane) {
     else
         words_add(o, lane == 0 ? "balancing off): " : "off): ");
     if (n.dead > 0)
-        words_add(o, "%zu of %zu%s dead since step %zu.", n.dead, a->lanes->layers * a->lanes->experts, lane == 0 ? " experts" : "",
+        words_add(o, "%zu of %zu%s dead, the first since step %zu.", n.dead, a->lanes->layers * a->lanes->experts, lane == 0 ? " experts" : "",
                   lane_dead_since(a->lanes, lane, 0, a->step));
     else
         words_add(o, "none dead%s, CV² %.2f.", lane_ever_dead(a->lanes, lane, a->step) > 0 ? " any more" : "", n.cv2);

@@ -6,7 +6,7 @@
 #ifndef MOE_CUDA
 
 static void skip(Bench *b, const char *bench) {
-    if (b->on_gpu) bench_skip(b, bench, "GPU", "this program was built without GPU kernels (nvcc was not found when it was built)");
+    if (b->on_gpu) bench_skip(b, bench, "GPU", "this program was built without GPU kernels (nvcc was not found, or switched off by NO_CUDA)");
 }
 Status bench_cuda_matmul(Bench *b, Fault *f) { return (void)f, skip(b, "matmul"), STATUS_OK; }
 Status bench_cuda_layer(Bench *b, Fault *f) { return (void)f, skip(b, "layer"), STATUS_OK; }

@@ -103,7 +103,7 @@ int cmd_logits(int argc, char **argv) {
         {"--tokens", OPT_TEXT, &tokens, 0, 0, NULL, "IDS", "token ids instead of a text: 5,17,2"},
         {"--model", OPT_TEXT, &model, 0, 0, NULL, "FILE", "a GGUF; without it, the shipped model"},
         {"--experts-used", OPT_SIZE, &experts_used, 1, 0, NULL, "K", "experts a token visits, instead of the file's number"},
-        {"--isa", OPT_CHOICE, &isa, 0, 0, isas, NULL, "instruction set of the matrix products"},
+        {"--isa", OPT_CHOICE, &isa, 0, 0, isas, "NAME", "instruction set of the matrix products"},
         DEVICE_OPTIONS(device),
         {"--json", OPT_FLAG, &json, 0, 0, NULL, NULL, "one JSON document with all logits"},
         {0},

@@ -221,13 +221,16 @@ static void print_help(const Command *command, const Option *table) {
     printf("%-*sthis text\n\nexample:\n  %s\n", HELP_INDENT, "  --help", command->example);
 }
 
+/* For programs: names, argument, choices, help, default between tabs. */
 static void print_table(const Option *table) {
     for (const Option *row = table; row->name != NULL; row++) {
         printf("%s\t%s\t", row->name, row->kind == OPT_FLAG ? "" : row->argument);
         describe_choices(row, stdout, "", " ");
-        printf("\t%s\n", row->help);
+        printf("\t%s\t", row->help);
+        describe_default(row, stdout);
+        putchar('\n');
     }
-    printf("--help\t\t\tthis text\n");
+    printf("--help\t\t\tthis text\t\n");
 }
 
 /* ---- the walk over argv ---- */
