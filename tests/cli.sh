@@ -77,7 +77,7 @@ for flag in $([ -z "$viz" ] || "$viz" --help=table | cut -f 1 | tr , ' '); do
 done
 same 'completions and manual know every flag' "$lacking" ''
 same 'no help names an argument that has no name' "$(grep -c '(null)' "$work/made/moe.1")" 0
-same 'the manual says defaults and choices, as --help does' "$(grep -c 'the processor): cpu, cuda, auto (default cpu)$' "$work/made/moe.1")" \
+same 'the manual says defaults and choices, as --help does' "$(grep -c ': cpu, cuda, auto (default cpu)$' "$work/made/moe.1")" \
     "$(for command in $commands; do "$moe" "$command" --help=table; done | grep -c '(default cpu)$')"
 if command -v bash >/dev/null 2>&1; then
     same 'bash reads its completions' "$(bash -n "$work/made/moe.bash" 2>&1)" ''

@@ -39,8 +39,11 @@ def report(scores, as_json, extra=None):
 # ---- commands ----
 
 def read(path):
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError as error:
+        sys.exit("judge.py: cannot read %s: %s (build/corpus --seed 2 --bytes 600000 --out FILE writes a validation text)" % (path, error.strerror))
 
 
 def run_json(command, text=None):
