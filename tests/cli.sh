@@ -120,6 +120,7 @@ if command -v script >/dev/null 2>&1; then
 else
     echo 'SKIP colour on a terminal: no script(1) here'
 fi
+check 'route does not trace over its model' 2 '' 'is also the model' -- route --model "$tiny" --text "$text" --trace "$tiny"
 check 'route --trace' 0 '' '' -- route --model "$tiny" --text "$text" --trace "$work/trace.gguf" --detail large
 check 'info reads the trace' 0 'ffn_moe_topk-1' '' -- info "$work/trace.gguf"
 
@@ -143,6 +144,7 @@ else
     sed 's/"num_experts":/"num_local_experts": 8, &/' "$work/config.json" >"$work/two.json"
     check 'cost refuses two spellings that differ' 1 '' 'num_experts is 64 and num_local_experts is 8: expected one value' -- cost "$work/two.json"
     same 'cost refuses in one line' "$(wc -l <"$work/err" | tr -d ' ') $(wc -c <"$work/out" | tr -d ' ')" '1 0'
+    check 'cost does not draw over what it reads' 2 '' 'is also what is read' -- cost "$work/config.json" --svg "$work/./config.json"
     : >"$work/empty.json"
     check 'cost of an empty file' 1 '' 'expected a JSON object, {...}, found nothing: it is empty' -- cost "$work/empty.json"
     same 'cost of an empty file says so in one line' "$(wc -l <"$work/err" | tr -d ' ') $(wc -c <"$work/out" | tr -d ' ')" '1 0'

@@ -158,6 +158,29 @@ static void test_paths_refused(void **state) {
     free(kept);
 }
 
+/* The checkpoint's name is made from --out's, and it is replaced and removed: it may be no file of the user's. */
+static void test_no_output_is_another_file(void **state) {
+    (void)state;
+    TrainConfig c = tiny();
+    char *text = read_whole(c.text_path), here[160];
+    c.text_path = path_in("story.checkpoint");
+    write_file(c.text_path, text, strlen(text));
+    c.out_path = path_in("story");
+    refused(&c, RESUME_NEVER, STATUS_USAGE, "which is also --text");
+    c = tiny();
+    c.out_path = path_in("diary");
+    write_file(path_in("diary.checkpoint"), "Dear diary", 10);
+    refused(&c, RESUME_NEVER, STATUS_FAIL, "no checkpoint; give --out another name");
+    c.out_path = path_in("new.gguf");
+    snprintf(here, sizeof here, "%s/./new.gguf", folder); /* neither is there yet */
+    c.log_path = here;
+    refused(&c, RESUME_NEVER, STATUS_USAGE, "is also --log");
+    char *kept = read_whole(path_in("diary.checkpoint"));
+    assert_string_equal(kept, "Dear diary");
+    free(kept);
+    free(text);
+}
+
 /* A file that may not grow is what a full disk looks like: writing fails, what was there stands, training goes on. */
 static void test_full_disk(void **state) {
     (void)state;
@@ -217,8 +240,13 @@ static void test_leftovers_swept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resume_refused), cmocka_unit_test(test_texts_refused), cmocka_unit_test(test_settings_refused),
-        cmocka_unit_test(test_paths_refused),  cmocka_unit_test(test_full_disk),     cmocka_unit_test(test_leftovers_swept),
+        cmocka_unit_test(test_resume_refused),
+        cmocka_unit_test(test_texts_refused),
+        cmocka_unit_test(test_settings_refused),
+        cmocka_unit_test(test_paths_refused),
+        cmocka_unit_test(test_no_output_is_another_file),
+        cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_leftovers_swept),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -85,14 +85,18 @@ const char *count_grouped(char *out, size_t room, uint64_t count);
 
 /* ---- files ---- */
 typedef struct { FILE *file; char path[4096], temporary[4096 + 16]; } OutFile;
-Status outfile_open(OutFile *out, const char *path, Fault *f);
+Status outfile_open(OutFile *out, const char *path, Fault *f); /* a link stays one: what it leads to is replaced, with the rights that it had */
 Status outfile_commit(OutFile *out, Fault *f); /* flush, fsync, close, rename; on failure the old file stands and the temporary is gone */
 void outfile_abandon(OutFile *out);            /* close and remove the temporary; safe after commit */
+
+/* Would writing one be writing the other? Also through links and other spellings, and where neither is there yet. NULL is no file. */
+bool same_file(const char *a, const char *b);
 
 /* Where a file or folder of data/ is: beside the program that runs (in its build folder or installed), else below the working folder. False: nowhere. */
 bool data_find(char *out, size_t out_bytes, const char *name);
 
-/* Whole file into memory (malloc; a zero byte follows the last). "-" is standard input. */
+/* Whole file into memory (malloc; a zero byte follows the last), of at most FILE_BYTES_MOST: /dev/zero has no end. "-" is standard input. */
+#define FILE_BYTES_MOST ((size_t)1 << 30)
 Status file_read(const char *path, unsigned char **bytes, size_t *count, Fault *f);
 
 #endif

@@ -27,19 +27,47 @@ int double_order(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static bool same_inode(const struct stat *a, const struct stat *b) { return a->st_dev == b->st_dev && a->st_ino == b->st_ino; }
+
+/* The folder that a name stands in; false where there is none. */
+static bool folder_of(const char *path, struct stat *folder) {
+    char copy[4096];
+    return (size_t)snprintf(copy, sizeof copy, "%s", path) < sizeof copy && stat(dirname(copy), folder) == 0;
+}
+
+static const char *last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+bool same_file(const char *a, const char *b) {
+    struct stat first, second;
+    if (a == NULL || b == NULL) return false;
+    if (strcmp(a, b) == 0) return true;
+    const bool a_there = stat(a, &first) == 0, b_there = stat(b, &second) == 0;
+    if (a_there || b_there) return a_there && b_there && same_inode(&first, &second);
+    return strcmp(last_part(a), last_part(b)) == 0 && folder_of(a, &first) && folder_of(b, &second) && same_inode(&first, &second);
+}
+
 Status outfile_open(OutFile *out, const char *path, Fault *f) {
     *out = (OutFile){0};
+    if (path[0] == '\0') return fault(f, STATUS_FAIL, "expected the name of a file to write, found an empty one");
     if (strlen(path) >= sizeof out->path)
         return fault(f, STATUS_FAIL, "the path is too long: %zu bytes, at most %zu", strlen(path), sizeof out->path - 1);
-    struct stat there;
-    if (stat(path, &there) == 0 && !S_ISREG(there.st_mode)) { /* a rename would replace /dev/null itself */
+    struct stat there, link;
+    const bool exists = stat(path, &there) == 0;
+    if (exists && !S_ISREG(there.st_mode)) { /* a rename would replace /dev/null itself */
         return fault(f, STATUS_FAIL, "cannot write %s: it is %s, not an ordinary file", path,
                      S_ISDIR(there.st_mode) ? "a folder" : "a device or a pipe");
     }
-    snprintf(out->path, sizeof out->path, "%s", path);
-    snprintf(out->temporary, sizeof out->temporary, "%s.%ld.part", path, (long)getpid());
+    char *target = exists && lstat(path, &link) == 0 && S_ISLNK(link.st_mode) ? realpath(path, NULL) : NULL;
+    const char *at = target != NULL ? target : path;
+    snprintf(out->path, sizeof out->path, "%s", at);
+    snprintf(out->temporary, sizeof out->temporary, "%s.%ld.part", at, (long)getpid());
+    free(target);
     out->file = fopen(out->temporary, "wb");
     if (out->file == NULL) return fault(f, STATUS_FAIL, "cannot write %s: %s", path, strerror(errno));
+    if (exists) (void)fchmod(fileno(out->file), there.st_mode & 0777); /* a private file stays private */
     return STATUS_OK;
 }
 
@@ -108,7 +136,7 @@ Status file_read(const char *path, unsigned char **bytes, size_t *count, Fault *
     unsigned char *buffer = malloc(room);
     while (buffer != NULL) {
         used += fread(buffer + used, 1, room - used - 1, file);
-        if (used < room - 1) break;
+        if (used < room - 1 || used > FILE_BYTES_MOST) break;
         unsigned char *larger = room > SIZE_MAX / 2 ? NULL : realloc(buffer, room * 2);
         if (larger == NULL) {
             free(buffer);
@@ -125,6 +153,10 @@ Status file_read(const char *path, unsigned char **bytes, size_t *count, Fault *
     if (read_error) {
         free(buffer);
         return fault(f, STATUS_FAIL, "cannot read %s: %s", path, strerror(cause));
+    }
+    if (used > FILE_BYTES_MOST) {
+        free(buffer);
+        return fault(f, STATUS_FAIL, "%s: expected at most %zu MiB, found more", path, FILE_BYTES_MOST >> 20);
     }
     buffer[used] = 0;
     *bytes = buffer;

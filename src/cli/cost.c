@@ -131,6 +131,10 @@ int cmd_cost(int argc, char **argv) {
     Status status = options_parse(command_find(argv[0]), table, argc, argv, words, &word_count, &done, &f);
     if (status != STATUS_OK) return cli_fail(argv[0], status, &f);
     if (done) return STATUS_OK;
+    if (word_count == 1 && same_file(svg, words[0])) {
+        fault(&f, STATUS_USAGE, "--svg %s: is also what is read, which it would overwrite", svg);
+        return cli_fail(argv[0], STATUS_USAGE, &f);
+    }
     report = (CostReport){.context = context, .batch = batch == SIZE_MAX ? BATCH_SHOWN : batch};
     status = make_report(&report, word_count == 1 ? words[0] : NULL, &f);
     if (status == STATUS_OK && svg != NULL) status = cost_chart(&report, svg, &f);

@@ -107,6 +107,8 @@ static Status route(const Asked *asked, const Loaded *l, const Input *in, Fault 
     if (only != ALL_LAYERS && asked->layer >= layers) {
         return fault(f, STATUS_USAGE, "--layer: expected a layer from 0 to %zu, found %zu", layers - 1, asked->layer);
     }
+    if (same_file(asked->trace_path, l->gguf.path))
+        return fault(f, STATUS_USAGE, "--trace %s: is also the model, which it would overwrite", asked->trace_path);
     Trace t;
     const unsigned detail = detail_level(asked->trace_path == NULL ? "routing" : asked->detail);
     Status status = asked->noise == SIZE_MAX ? model_trace(&t, l, in->ids, in->count, in->text, detail, f)

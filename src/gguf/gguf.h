@@ -63,7 +63,7 @@ Status gguf_array(const Gguf *g, const char *key, GgufType item_type, const Gguf
 GgufString gguf_next_string(const GgufValue *array, size_t *cursor_bytes);
 int64_t gguf_item_int(const GgufValue *array, size_t index);
 double gguf_item_float(const GgufValue *array, size_t index);
-/* Copies a tensor as `real`, F16 widened; F32 and F16 only, otherwise a Fault that names the type found. out: count values. */
+/* Copies a tensor as `real`, F16 widened; F32 and F16 only, and finite, otherwise a Fault that names what was found. out: count values. */
 Status gguf_read_real(const GgufTensor *t, real *out, Fault *f);
 
 float f16_to_f32(uint16_t h);
@@ -82,7 +82,7 @@ void gguf_put_bool(GgufWriter *w, const char *key, bool v);
 void gguf_put_string(GgufWriter *w, const char *key, const char *bytes, size_t count);
 void gguf_put_array(GgufWriter *w, const char *key, GgufType item_type, const void *items, size_t count); /* numbers, native layout */
 void gguf_put_strings(GgufWriter *w, const char *key, const GgufString *items, size_t count);
-/* Data are read when saving: they must stay until then. F16 is converted while writing. `ne` fastest first. */
+/* Data are read when saving: they must stay until then. F16 is converted while writing; a value beyond its range is a Fault. `ne` fastest first. */
 void gguf_put_real(GgufWriter *w, const char *name, GgufTensorType as, const size_t *ne, size_t dims, const real *data);
 void gguf_put_f32s(GgufWriter *w, const char *name, const size_t *ne, size_t dims, const float *data);
 void gguf_put_i32s(GgufWriter *w, const char *name, const size_t *ne, size_t dims, const int32_t *data);

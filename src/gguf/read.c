@@ -292,7 +292,7 @@ Status gguf_open_memory(Gguf *g, const void *bytes, size_t count, const char *la
 
 Status gguf_open(Gguf *g, const char *path, Fault *f) {
     *g = (Gguf){0};
-    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    const int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait for a writer */
     struct stat info;
     if (file < 0 || fstat(file, &info) != 0) {
         const Status status = fault(f, STATUS_FAIL, "cannot open %s: %s", path, strerror(errno));

@@ -173,6 +173,15 @@ Status gguf_array(const Gguf *g, const char *key, GgufType item_type, const Gguf
 }
 
 /* ---- tensor data ---- */
+/* One number that is none makes every later one none: such a file is damaged, or comes from a training that came apart. */
+static Status check_finite(const GgufTensor *t, const real *values, Fault *f) {
+    for (size_t i = 0; i < t->count; i++) {
+        if (!(values[i] - values[i] == 0))
+            return fault(f, STATUS_FAIL, "tensor %.*s holds %g at place %zu, expected finite numbers", GGUF_NAME(t->name), (double)values[i], i);
+    }
+    return STATUS_OK;
+}
+
 Status gguf_read_real(const GgufTensor *t, real *out, Fault *f) {
     if (t->type == GGUF_TENSOR_F32) {
         for (size_t i = 0; i < t->count; i++) {
@@ -180,7 +189,7 @@ Status gguf_read_real(const GgufTensor *t, real *out, Fault *f) {
             memcpy(&value, t->data + i * sizeof value, sizeof value);
             out[i] = (real)value;
         }
-        return STATUS_OK;
+        return check_finite(t, out, f);
     }
     if (t->type == GGUF_TENSOR_F16) {
         for (size_t i = 0; i < t->count; i++) {
@@ -188,7 +197,7 @@ Status gguf_read_real(const GgufTensor *t, real *out, Fault *f) {
             memcpy(&half, t->data + i * sizeof half, sizeof half);
             out[i] = (real)f16_to_f32(half);
         }
-        return STATUS_OK;
+        return check_finite(t, out, f);
     }
     return fault(f, STATUS_FAIL, "tensor %.*s is of type %s, expected F32 or F16", GGUF_NAME(t->name), gguf_tensor_type_name(t->type));
 }

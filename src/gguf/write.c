@@ -167,21 +167,32 @@ static size_t write_directory(const GgufWriter *w, FILE *file) {
     return bytes;
 }
 
-static void write_reals(const OutTensor *t, FILE *file) {
+/* Both return the first value that F16 was to hold and cannot, or 0. */
+static double write_reals(const OutTensor *t, FILE *file) {
     enum { BLOCK = 1024 };
     float floats[BLOCK];
     uint16_t halves[BLOCK];
+    double beyond = 0;
     for (size_t start = 0; start < t->count; start += BLOCK) {
         const size_t count = t->count - start < BLOCK ? t->count - start : BLOCK;
         for (size_t i = 0; i < count; i++) {
             floats[i] = (float)t->reals[start + i];
             halves[i] = f16_from_f32(floats[i]);
+            if ((halves[i] & 0x7c00) == 0x7c00 && beyond == 0 && t->type == GGUF_TENSOR_F16) beyond = (double)floats[i];
         }
         if (t->type == GGUF_TENSOR_F16)
             fwrite(halves, sizeof *halves, count, file);
         else
             fwrite(floats, sizeof *floats, count, file);
     }
+    return beyond;
+}
+
+static double write_values(const OutTensor *t, FILE *file) {
+    if (t->reals != NULL) return write_reals(t, file);
+    if (t->floats != NULL) fwrite(t->floats, sizeof *t->floats, t->count, file);
+    if (t->ints != NULL) fwrite(t->ints, sizeof *t->ints, t->count, file);
+    return 0;
 }
 
 Status gguf_writer_save(GgufWriter *w, const char *path, Fault *f) {
@@ -199,12 +210,12 @@ Status gguf_writer_save(GgufWriter *w, const char *path, Fault *f) {
     position = write_padding(out.file, position);
     for (size_t i = 0; i < w->tensor_count; i++) {
         const OutTensor *t = &w->tensors[i];
-        if (t->reals != NULL)
-            write_reals(t, out.file);
-        else if (t->floats != NULL)
-            fwrite(t->floats, sizeof *t->floats, t->count, out.file);
-        else if (t->ints != NULL)
-            fwrite(t->ints, sizeof *t->ints, t->count, out.file);
+        const double beyond = write_values(t, out.file);
+        if (beyond != 0) {
+            outfile_abandon(&out);
+            return fault(f, STATUS_FAIL, "cannot write %s: %s holds %g, and F16 ends at 65504 (moe train --store f32 keeps it)", path, t->name,
+                         beyond);
+        }
         position = write_padding(out.file, position + t->bytes);
     }
     return outfile_commit(&out, f);

@@ -86,8 +86,10 @@ static Status check_part(const Gguf *g, const GgufTensor *t, const char *name, c
 }
 /* context: the parameter's values */
 static Status read_part(const Gguf *g, const GgufTensor *t, const char *name, const size_t ne[GGUF_MAX_DIMS], size_t at, void *context, Fault *f) {
-    (void)g, (void)name, (void)ne;
-    return gguf_read_real(t, (real *)context + at, f);
+    (void)name, (void)ne;
+    Fault why;
+    if (gguf_read_real(t, (real *)context + at, &why) == STATUS_OK) return STATUS_OK;
+    return fault(f, STATUS_FAIL, "%s: %s", g->path, why.text);
 }
 
 /* A tensor that no parameter wants means that the file computes something else. A checkpoint's own, train.*, may stay. */

@@ -70,7 +70,9 @@ static Status read_tensor(const Gguf *g, const char *name, real *out, size_t cou
     if (tensor->count != count) {
         return fault(f, STATUS_FAIL, "%s: the tensor %s holds %zu values, expected %zu; --fresh starts again", g->path, name, tensor->count, count);
     }
-    return gguf_read_real(tensor, out, f);
+    Fault why;
+    if (gguf_read_real(tensor, out, &why) == STATUS_OK) return STATUS_OK;
+    return fault(f, STATUS_FAIL, "%s: %s; --fresh starts again", g->path, why.text);
 }
 
 static Status read_last_used(const Gguf *g, const CheckpointParts *parts, Fault *f) {

@@ -49,11 +49,15 @@ static Status check_writable(const char *flag, const char *path, Fault *f) {
     return name_flag(flag, status, f);
 }
 
-static bool same_file(const char *a, const char *b) {
-    struct stat first, second;
-    if (a == NULL || b == NULL) return false;
-    if (strcmp(a, b) == 0) return true;
-    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+/* --fresh replaces a checkpoint, whole or damaged, but nothing else that happens to have its name. */
+static Status check_checkpoint(const char *path, Fault *f) {
+    char magic[4] = "";
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return STATUS_OK;
+    const size_t count = fread(magic, 1, sizeof magic, file);
+    fclose(file);
+    if (count == 0 || memcmp(magic, "GGUF", count) == 0) return STATUS_OK;
+    return fault(f, STATUS_FAIL, "--out: its checkpoint would be %s, and that is there and no checkpoint; give --out another name", path);
 }
 
 static Status check_paths(Trainer *t, Fault *f) {
@@ -69,8 +73,13 @@ static Status check_paths(Trainer *t, Fault *f) {
     }
     const int length = snprintf(t->checkpoint_path, sizeof t->checkpoint_path, "%s.checkpoint", c->out_path);
     if (length < 0 || (size_t)length >= sizeof t->checkpoint_path) return fault(f, STATUS_USAGE, "--out: the path is too long");
+    for (size_t i = 0; i < 3; i++) {
+        if (same_file(t->checkpoint_path, named[i]))
+            return fault(f, STATUS_USAGE, "--out %s: its checkpoint would be %s, which is also %s", c->out_path, t->checkpoint_path, flags[i]);
+    }
     Status status = check_writable("--out", c->out_path, f);
     if (status == STATUS_OK) status = check_writable("--out", t->checkpoint_path, f);
+    if (status == STATUS_OK) status = check_checkpoint(t->checkpoint_path, f);
     struct stat there;
     const bool device = c->log_path != NULL && stat(c->log_path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode);
     if (status == STATUS_OK && c->log_path != NULL && !device) status = check_writable("--log", c->log_path, f);

@@ -198,9 +198,11 @@ static Status write_model(const Trainer *t, Fault *f) {
     model_put(&t->model, &t->tokenizer, t->config.store, w);
     settings_put(&t->settings, w); /* how it came to be: anyone can make it again */
     gguf_put_u64(w, "train.step", t->done);
-    const Status status = gguf_writer_save(w, t->config.out_path, f);
+    Status status = gguf_writer_save(w, t->config.out_path, f);
     gguf_writer_free(w);
-    return status;
+    if (status == STATUS_OK || f == NULL) return status;
+    const Fault said = *f;
+    return fault(f, status, "%s; %s stays, and the same command goes on from it", said.text, t->checkpoint_path);
 }
 
 Status trainer_finish(Trainer *t, TrainResult *r, Fault *f) {
