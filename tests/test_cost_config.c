@@ -76,6 +76,8 @@ static void two_spellings_that_differ_are_refused(void **state) {
         {"t5", "\"d_model\":16,\"num_heads\":2,\"d_kv\":4,\"d_ff\":5", "d_model is 16 and hidden_size is 8"},
         {"mixtral", "\"num_local_experts\":4,\"rope_theta\":1e4,\"rope_parameters\":{\"rope_theta\":1e6}",
          "rope_theta is 10000 and rope_parameters.rope_theta is 1000000"},
+        {"mixtral", "\"num_local_experts\":4,\"rope_theta\":\"x\"", "rope_theta: expected a number above 0"},
+        {"mixtral", "\"num_local_experts\":4,\"rope_theta\":-1", "rope_theta: expected a number above 0"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char json[800];

@@ -9,9 +9,11 @@
 #include "gguf/gguf.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char folder[64];
@@ -85,6 +87,29 @@ static void two_names_of_one_file_are_known(void **state) {
     assert_false(same_file(NULL, NULL));
 }
 
+/* A child that writes is ended by a signal, as it would have been; the temporary is gone, what was there stands. */
+static void a_signal_removes_what_is_half_written(void **state) {
+    (void)state;
+    write_text(in_folder("kept"), "old");
+    const char *path = in_folder("kept");
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        OutFile out;
+        signal(SIGTERM, SIG_DFL);
+        outfile_mind_signals();
+        if (outfile_open(&out, path, NULL) == STATUS_OK) raise(SIGTERM);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM);
+    char temporary[192];
+    snprintf(temporary, sizeof temporary, "%s.%ld.part", path, (long)child);
+    assert_int_not_equal(access(temporary, F_OK), 0);
+    holds(path, "old");
+}
+
 static Status save_one(GgufTensorType as, real value, const char *path, Fault *f) {
     const size_t ne = 2;
     const real values[2] = {1, value};
@@ -132,6 +157,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_link_stays_a_link),
         cmocka_unit_test(what_is_abandoned_leaves_nothing),
+        cmocka_unit_test(a_signal_removes_what_is_half_written),
         cmocka_unit_test(two_names_of_one_file_are_known),
         cmocka_unit_test(only_finite_numbers_go_through_a_file),
     };

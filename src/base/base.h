@@ -89,6 +89,10 @@ Status outfile_open(OutFile *out, const char *path, Fault *f); /* a link stays o
 Status outfile_commit(OutFile *out, Fault *f); /* flush, fsync, close, rename; on failure the old file stands and the temporary is gone */
 void outfile_abandon(OutFile *out);            /* close and remove the temporary; safe after commit */
 
+/* For main: a signal that ends the program removes what is half written first, and a file that may not grow is an error to report, as a full
+ * disk is, instead of the program's end. A signal that is ignored (nohup) stays ignored. */
+void outfile_mind_signals(void);
+
 /* Would writing one be writing the other? Also through links and other spellings, and where neither is there yet. NULL is no file. */
 bool same_file(const char *a, const char *b);
 

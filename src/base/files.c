@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,6 +28,45 @@ int double_order(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
+
+/* ---- what is half written, by name, for a signal's handler ---- */
+
+enum { WRITING_MOST = 16 }; /* more at once are written as well, and left behind by a signal */
+static _Atomic(const char *) writing[WRITING_MOST];
+
+static void writing_begins(const char *temporary) {
+    for (size_t i = 0; i < WRITING_MOST; i++) {
+        const char *none = NULL;
+        if (atomic_compare_exchange_strong(&writing[i], &none, temporary)) return;
+    }
+}
+
+static void writing_ends(const char *temporary) {
+    for (size_t i = 0; i < WRITING_MOST; i++) {
+        const char *held = temporary;
+        if (atomic_compare_exchange_strong(&writing[i], &held, NULL)) return;
+    }
+}
+
+static void remove_and_end(int number) {
+    for (size_t i = 0; i < WRITING_MOST; i++) {
+        const char *temporary = atomic_exchange(&writing[i], NULL);
+        if (temporary != NULL) unlink(temporary);
+    }
+    raise(number); /* now as it would have been */
+}
+
+void outfile_mind_signals(void) {
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction before, action = {.sa_handler = remove_and_end, .sa_flags = SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
+        if (sigaction(ending[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL) sigaction(ending[i], &action, NULL);
+    }
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+/* ---- files ---- */
 
 static bool same_inode(const struct stat *a, const struct stat *b) { return a->st_dev == b->st_dev && a->st_ino == b->st_ino; }
 
@@ -67,6 +108,7 @@ Status outfile_open(OutFile *out, const char *path, Fault *f) {
     free(target);
     out->file = fopen(out->temporary, "wb");
     if (out->file == NULL) return fault(f, STATUS_FAIL, "cannot write %s: %s", path, strerror(errno));
+    writing_begins(out->temporary);
     if (exists) (void)fchmod(fileno(out->file), there.st_mode & 0777); /* a private file stays private */
     return STATUS_OK;
 }
@@ -95,8 +137,9 @@ Status outfile_commit(OutFile *out, Fault *f) {
         good = false;
         cause = errno;
     }
+    if (!good) unlink(out->temporary);
+    writing_ends(out->temporary);
     if (!good) {
-        unlink(out->temporary);
         return fault(f, STATUS_FAIL, "cannot write %s: %s; what was there before is unchanged", out->path, strerror(cause));
     }
     sync_folder(out->path);
@@ -108,6 +151,7 @@ void outfile_abandon(OutFile *out) {
     fclose(out->file);
     out->file = NULL;
     unlink(out->temporary);
+    writing_ends(out->temporary);
 }
 
 /* PREFIX/bin/moe has PREFIX/share/moe.c/NAME; build/moe has data/NAME one folder up, a sanitized build one more, a test yet another. */

@@ -69,6 +69,7 @@ static int run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    outfile_mind_signals();
     const int code = run(argc, argv);
     if (fflush(stdout) == 0 && ferror(stdout) == 0) return code;
     fprintf(stderr, "moe: cannot write standard output: %s\n", strerror(errno)); /* a full disk behind a redirection */

@@ -233,7 +233,6 @@ int cmd_train(int argc, char **argv) {
     if (status == STATUS_OK && isa_from_name(&isa, x->isa)) status = fast_use(isa, &f);
     if (status != STATUS_OK) return cli_fail("train", status, &f);
     threads_set((int)x->threads);
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to report, as a full disk is */
     Trainer *trainer = NULL;
     status = trainer_open(&trainer, &x->config, x->fresh ? RESUME_NEVER : x->resume ? RESUME_MUST : RESUME_IF_THERE, &f);
     if (status != STATUS_OK) return cli_fail("train", status, &f);

@@ -247,8 +247,11 @@ static Status check_heads(const Config *c, const CostShape *s) {
 static Status read_rope_base(const Config *c, double *base) {
     double alone = 0, within = 0;
     const JsonValue *parameters = json_value_find(c->object, "rope_parameters");
-    const bool is_alone = json_value_number(json_value_find(c->object, "rope_theta"), &alone);
-    const bool is_within = json_value_number(json_value_find(parameters, "rope_theta"), &within);
+    const JsonValue *outside = json_value_find(c->object, "rope_theta"), *inside = json_value_find(parameters, "rope_theta");
+    const bool is_alone = json_value_number(outside, &alone), is_within = json_value_number(inside, &within);
+    if ((outside != NULL && !json_value_is_null(outside) && !(is_alone && alone > 0)) ||
+        (inside != NULL && !json_value_is_null(inside) && !(is_within && within > 0)))
+        return fault(c->f, STATUS_FAIL, "%s: rope_theta: expected a number above 0", c->label);
     if (is_alone && is_within && alone != within)
         return fault(c->f, STATUS_FAIL, "%s: rope_theta is %.9g and rope_parameters.rope_theta is %.9g: expected one value, since both name the same",
                      c->label, alone, within);
