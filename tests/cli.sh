@@ -123,6 +123,25 @@ fi
 check 'route --trace' 0 '' '' -- route --model "$tiny" --text "$text" --trace "$work/trace.gguf" --detail large
 check 'info reads the trace' 0 'ffn_moe_topk-1' '' -- info "$work/trace.gguf"
 
+# A file's words and a prompt's command no terminal: no line, no colour, no C1 control and nothing that is not UTF-8 comes out of a table.
+evil_key='evil\033[31m\nkey\302\233' # 16 bytes
+printf 'GGUF\003\0\0\0\001\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0''\020\0\0\0\0\0\0\0'"${evil_key}a"'\010\0\0\0\006\0\0\0\0\0\0\0\033a\302\205\377b' >"$work/evil.gguf"
+printf '\006\0\0\0\0\0\0\0\033[3 \n\377''\001\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >>"$work/evil.gguf"
+check 'info escapes a key' 0 'evil\x1b[31m\nkey\xc2\x9b' '' -- info "$work/evil.gguf"
+same 'info escapes a value' "$(grep -cF '"\x1ba\xc2\x85\xffb"' "$work/out")" 1
+same 'info escapes a tensor' "$(grep -cF ' \x1b[3 \n\xff ' "$work/out")" 1
+LC_ALL=C sed 's/a tiny model/a\x1b[31m\xc2\x9b\xff\r d/' "$tiny" >"$work/named.gguf"
+check 'route escapes the name of a model' 0 'a\x1b[31m\xc2\x9b\xff\x0d d: ' '' -- route --model "$work/named.gguf" --text a
+printf 'a\033[31m\302\233\377b' >"$work/prompt"
+"$moe" route --model "$tiny" --text - <"$work/prompt" >"$work/out" 2>"$work/err"
+same 'route shows no control of a prompt' "$(grep -c '<1b>' "$work/out") $(LC_ALL=C tr -cd '\033\233\377' <"$work/out" | wc -c | tr -d ' ')" '1 0'
+same 'generate writes the exact prompt to a file' "$("$moe" generate --model "$tiny" --text - -n 0 <"$work/prompt" | cksum)" "$( (cat "$work/prompt" && echo) | cksum)"
+if command -v script >/dev/null 2>&1; then
+    NO_COLOR=1 script -qec "'$moe' generate --model '$tiny' --text - -n 0 <'$work/prompt'" /dev/null </dev/null >"$work/out" 2>&1
+    same 'generate masks the prompt on a terminal' "$(tr -d '\r' <"$work/out")" 'a?[31m???b'
+fi
+check 'an error masks what a file is named' 1 '' 'no?[31m??.gguf' -- info "$(printf '%s/no\033[31m\302\233.gguf' "$work")"
+
 # Costs: a published model by name, a configuration, a GGUF. Without cJSON only the GGUF is read, and the message says what to install.
 check 'cost of a GGUF' 0 '"architecture":"llama"' '' -- cost "$tiny" --json --batch 4 --context 9
 same 'cost --json has no more than was asked for' "$("$moe" cost "$tiny" --json | grep -c 'touched_per_batch\|kv_cache')" 0

@@ -229,6 +229,44 @@ static void columns_of_text(void **state) {
     free(text);
 }
 
+/* A character of every kind that may not stand on a terminal, between letters: ESC, DEL, U+0085 and U+009B, a lone byte, half a character. */
+static const char hostile[] = "a\x1b\x7f\xc2\x85\xc2\x9b\xff\xe6\xbc(\xc3\xa9\n";
+
+static void only_text_may_stand_on_a_terminal(void **state) {
+    (void)state;
+    assert_int_equal(text_shown("a", 1), 1);
+    assert_int_equal(text_shown("\xf0\x9f\x98\x80", 4), 4);
+    assert_int_equal(text_shown("\xf0\x9f\x98\x80", 3), 0);
+    assert_int_equal(text_shown("\xc2\xa0", 2), 2); /* the first behind the controls */
+    assert_int_equal(text_shown("\0", 1), 0);
+    assert_int_equal(text_shown("\xed\xa0\x80", 3), 0); /* a surrogate */
+    Fault f;
+    fault(&f, STATUS_FAIL, "%s", hostile);
+    assert_string_equal(f.text, "a?\?\?\?\?\?\?\?\?(\xc3\xa9?");
+    char out[64], little[8];
+    text_escaped(out, sizeof out, hostile, sizeof hostile - 1);
+    assert_string_equal(out, "a\\x1b\\x7f\\xc2\\x85\\xc2\\x9b\\xff\\xe6\\xbc(\xc3\xa9\\n");
+    text_escaped(little, sizeof little, "abcdef\xc3\xa9", 8); /* whole characters only */
+    assert_string_equal(little, "abcdef");
+}
+
+static void pieces_of_characters_on_a_terminal(void **state) {
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *to = open_memstream(&text, &bytes);
+    Masked m = {.to = to};
+    for (const char *c = hostile; *c != '\0'; c++) masked_write(&m, c, 1); /* as tokens of one byte bring it */
+    masked_write(&m, "\xe6\xbc", 2);
+    fflush(to);
+    assert_string_equal(text, "a?\?\?\?\?\?\?\?\?(\xc3\xa9\n"); /* the last may yet become whole */
+    masked_write(&m, "\xa2\xe6", 2);
+    masked_end(&m);
+    fclose(to);
+    assert_string_equal(text, "a?\?\?\?\?\?\?\?\?(\xc3\xa9\n\xe6\xbc\xa2?");
+    free(text);
+}
+
 /* ---- the picture of a trace ---- */
 
 /* T = 3, E experts, K = 2, two layers; one choice dropped. */
@@ -318,6 +356,23 @@ static void picture_of_a_trace(void **state) {
     trace_free(&t);
 }
 
+/* What a file or a prompt says is shown, and commands nothing: a forged line, a colour, a name cut within a character. */
+static void picture_of_hostile_names(void **state) {
+    (void)state;
+    Trace t;
+    Fault f;
+    small_trace(&t, 8, 1);
+    assert_int_equal(trace_set_token(&t, 1, 1, "\x1b[31m\xc2\x9b", 7, &f), STATUS_OK);
+    snprintf(t.model, sizeof t.model, "evil\x1b[31m\nrule \xe6\xbc");
+    char *text = printed(write_picture, &(Picture){&t, ALL_LAYERS, 80, false});
+    if (strncmp(text, "evil\\x1b[31m\\nrule \u2026:", 23) != 0) fail_msg("%s", text);
+    assert_non_null(strstr(text, "<1b>[31m<c2>"));
+    assert_null(strchr(text, '\033'));
+    assert_null(strstr(text, "\xc2\x9b"));
+    free(text);
+    trace_free(&t);
+}
+
 static void picture_of_many_experts_and_a_dense_layer(void **state) {
     (void)state;
     Trace t;
@@ -336,11 +391,19 @@ static void picture_of_many_experts_and_a_dense_layer(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_arrive),          cmocka_unit_test(faults_name_flag_expected_found_nearest),
-        cmocka_unit_test(words_after_two_dashes), cmocka_unit_test(nearest_is_near),
-        cmocka_unit_test(json_strings),           cmocka_unit_test(json_tokens),
-        cmocka_unit_test(json_numbers),           cmocka_unit_test(columns_of_text),
-        cmocka_unit_test(picture_of_a_trace),     cmocka_unit_test(picture_of_many_experts_and_a_dense_layer),
+        cmocka_unit_test(values_arrive),
+        cmocka_unit_test(faults_name_flag_expected_found_nearest),
+        cmocka_unit_test(words_after_two_dashes),
+        cmocka_unit_test(nearest_is_near),
+        cmocka_unit_test(json_strings),
+        cmocka_unit_test(json_tokens),
+        cmocka_unit_test(json_numbers),
+        cmocka_unit_test(columns_of_text),
+        cmocka_unit_test(picture_of_a_trace),
+        cmocka_unit_test(picture_of_many_experts_and_a_dense_layer),
+        cmocka_unit_test(picture_of_hostile_names),
+        cmocka_unit_test(only_text_may_stand_on_a_terminal),
+        cmocka_unit_test(pieces_of_characters_on_a_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

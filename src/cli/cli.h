@@ -45,6 +45,18 @@ bool color_wanted(FILE *to); /* a terminal, and NO_COLOR is not set */
 size_t terminal_columns(FILE *to); /* of the terminal, else $COLUMNS, else 100 */
 size_t text_columns(const char *text); /* wide characters (CJK, emoji) take two */
 void print_padded(FILE *to, const char *text, size_t columns); /* cut with an ellipsis or filled with spaces to exactly that many */
+/* The first character of `bytes` as a table shows it: itself, or \n or \xNN for a byte that may not stand on a terminal. Returns its bytes. */
+size_t text_escape(char out[8], const char *bytes, size_t count);
+void text_escaped(char *out, size_t out_bytes, const char *bytes, size_t count); /* all of them, or as many whole ones as fit */
+/* Text that comes in pieces, for a terminal: controls other than \n and \t, and what is not UTF-8, become '?'. A character may come in two
+ * pieces, so one that is not whole yet is held until it is, or until the end. */
+typedef struct {
+    FILE *to;
+    char held[4];
+    size_t count;
+} Masked;
+void masked_write(Masked *m, const char *bytes, size_t count);
+void masked_end(Masked *m);
 /* JSON: strings are escaped, invalid UTF-8 becomes U+FFFD; numbers carry nine significant digits, NaN and infinities become null. */
 void json_string(FILE *to, const char *bytes, size_t count);
 void json_number(FILE *to, double value); /* whole numbers below 2^53 are written exactly */

@@ -9,7 +9,6 @@
  * Colours: eight that people with any colour vision tell apart (Okabe & Ito 2008), and always the expert's number beside them. */
 #include "cli/route.h"
 #include "cli/cli.h"
-#include "model/tokenizer.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -63,23 +62,21 @@ static const char *short_number(char out[16], double x) {
 }
 
 static void show_token(const View *v, size_t token) {
-    char text[128], shown[256] = "";
+    char shown[256] = "";
     const char *bytes = v->t->token_text[token];
     const size_t count = v->t->token_bytes[token];
     size_t used = 0;
-    if (!text_printable(text, sizeof text, bytes, count)) { /* part of a character: its bytes in hex */
-        for (size_t i = 0; i < count && used + 4 < sizeof text; i++)
-            used += (size_t)snprintf(text + used, sizeof text - used, "<%02x>", (unsigned char)bytes[i]);
-    }
-    used = 0;
-    for (const char *c = text; *c != '\0' && used + 4 < sizeof shown; c++) {
-        const char *as = *c == ' ' ? "\u00b7" : *c == '\n' ? "\u23ce" : *c == '\t' ? "\u21e5" : NULL; /* blanks are seen */
+    for (size_t at = 0; at < count && used + 5 < sizeof shown;) {
+        const char c = bytes[at], *as = c == ' ' ? "\u00b7" : c == '\n' ? "\u23ce" : c == '\t' ? "\u21e5" : NULL; /* blanks are seen */
+        const size_t length = text_shown(bytes + at, count - at);
         if (as != NULL)
             used += (size_t)snprintf(shown + used, sizeof shown - used, "%s", as);
-        else
-            shown[used++] = *c;
+        else if (length > 0)
+            used += (size_t)snprintf(shown + used, sizeof shown - used, "%.*s", (int)length, bytes + at);
+        else /* a control, or part of a character: in hex */
+            used += (size_t)snprintf(shown + used, sizeof shown - used, "<%02x>", (unsigned char)c);
+        at += length > 0 ? length : 1;
     }
-    shown[used] = '\0';
     print_padded(v->to, shown, TOKEN_COLUMNS - 1);
     putc(' ', v->to);
 }
@@ -285,11 +282,23 @@ static const char *rule_remark(const char *name) {
     return rule->no_router ? ": a token's id decides; there is no router, so all probabilities are alike" : "";
 }
 
+/* The file's own name for the model. A long one was cut, perhaps within a character: of that nothing is shown. */
+static void show_model(const View *v) {
+    const char *name = v->t->model[0] != '\0' ? v->t->model : "model";
+    char text[4 * sizeof v->t->model];
+    size_t count = strlen(name), tail = count;
+    while (tail > 0 && count - tail < 3 && ((unsigned char)name[tail - 1] & 0xc0) == 0x80) tail--;
+    const unsigned char lead = tail > 0 ? (unsigned char)name[tail - 1] : 0;
+    const bool cut = lead >= 0xc0 && count - tail + 1 < (lead >= 0xf0 ? 4u : lead >= 0xe0 ? 3u : 2u);
+    text_escaped(text, sizeof text, name, cut ? tail - 1 : count);
+    paint(v, "1");
+    fprintf(v->to, "%s%s", text, cut ? "\u2026" : "");
+    plain(v);
+}
+
 void route_view(FILE *to, const Trace *t, long layer, size_t columns, bool color) {
     View v = {.to = to, .t = t, .color = color, .columns = columns};
-    paint(&v, "1");
-    fprintf(to, "%s", t->model[0] != '\0' ? t->model : "model");
-    plain(&v);
+    show_model(&v);
     fprintf(to, ": %zu layers, %zu experts, ", t->layers, t->experts);
     const RoutingRule *rule = routing_rule_find(t->rule);
     if (rule == NULL || !rule->not_causal) fprintf(to, "%zu used, ", t->experts_used);
