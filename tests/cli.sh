@@ -28,6 +28,12 @@ check 'an unknown command names the nearest' 2 '' 'the nearest is route' -- rout
 silent 'an unknown command prints nothing to standard output' out
 check 'an unknown command far from all' 2 '' 'moe help' -- wombat
 check 'help on an unknown command' 2 '' 'unknown command' -- help wombat
+check 'an unknown command is quoted in one line, without controls' 2 '' '"?[31mx??y"' -- "$(printf '\033[31mx\n\ny')"
+same 'an unknown command is one line' "$(wc -l <"$work/err" | tr -d ' ')" 1
+check 'moe help help' 0 'usage: moe COMMAND' '' -- help help
+check 'moe help takes one command' 2 '' 'expected nothing after route, found "extra"' -- help route extra
+check 'moe --version takes no word' 2 '' 'expected nothing after --version, found "extra"' -- --version extra
+check 'moe route --help takes no value but table' 2 '' '--help: expected no value, or table' -- route --help=x
 
 commands=$("$moe" help | awk '/^  [a-z]/ && $1 != "moe" {print $1}')
 for command in $commands; do

@@ -97,7 +97,8 @@ static void faults_name_flag_expected_found_nearest(void **state) {
     refused(WORDS(W("--flag=yes")), PIECES("--flag", "no value", "yes"));
     refused(WORDS(W("--rule=swtich")), PIECES("--rule", "softmax-topk, topk-softmax, switch", "\"swtich\"", "nearest is switch"));
     refused(WORDS(W("hello")), PIECES("\"hello\"", "--text"));
-    refused(WORDS(W("--help=x")), PIECES("--help"));
+    refused(WORDS(W("--help=x")), PIECES("--help: expected no value, or table", "\"x\""));
+    refused(WORDS(W("-h=x")), PIECES("-h: expected no value", "\"x\""));
 }
 
 static void words_after_two_dashes(void **state) {

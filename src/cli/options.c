@@ -240,6 +240,9 @@ static Status read_flag(const Option *table, int argc, char **argv, int *at, Fau
     const char *word = argv[*at];
     const size_t length = strcspn(word, "=");
     const Option *row = option_find(table, word, length);
+    const bool help = (length == strlen("--help") && memcmp(word, "--help", length) == 0) || (length == 2 && memcmp(word, "-h", length) == 0);
+    if (row == NULL && help)
+        return fault(f, STATUS_USAGE, "%.*s: expected no value, or table after --help, found \"%.80s\"", (int)length, word, word + length + 1);
     if (row == NULL) return unknown_flag(table, word, length, f);
     char flag[NAME_MAX_BYTES];
     snprintf(flag, sizeof flag, "%.*s", (int)length, word);
