@@ -190,6 +190,12 @@ else
     same 'the chart is drawn' "$(head -c 4 "$work/cost.svg") $(tail -1 "$work/cost.svg") $(grep -c '671,026,419,200' "$work/cost.svg")" '<svg </svg> 1'
 fi
 
+if [ -e /dev/full ]; then # a text that nobody can keep is not written on
+    for how in '-n 100000000' '-n 100000000 --json' '-n 1 --count 1000000'; do
+        timeout 20 "$moe" generate --model "$tiny" --text "$text" $how >/dev/full 2>"$work/err"
+        same "generate $how stops on a full disk" "$? $(grep -c 'cannot write standard output: No space' "$work/err") $(wc -l <"$work/err" | tr -d ' ')" '1 1 1'
+    done
+fi
 say() { "$moe" generate --model "$tiny" --text "$text" -n 20 "$@" 2>/dev/null; }
 same 'same seed, same text' "$(say --seed 5 | cksum)" "$(say --seed 5 | cksum)"
 same 'another seed, another text' "$([ "$(say --seed 5 | cksum)" != "$(say --seed 6 | cksum)" ] && echo yes)" yes

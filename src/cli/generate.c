@@ -125,7 +125,7 @@ static Status write_sample(Writer *w, const Asked *asked, size_t number, const I
         print_text(&screen, in->text, in->text_bytes);
         fputs(color ? "\033[0m" : "", stdout);
     }
-    for (size_t i = 0; i < asked->length && status == STATUS_OK; i++) {
+    for (size_t i = 0; i < asked->length && status == STATUS_OK && !ferror(stdout); i++) { /* nobody reads on: main says why */
         int32_t id = 0;
         status = writer_next(w, &id, &options, &rng, i + 1 < asked->length, f);
         if (l->has_tokenizer && id == l->tokenizer.eos) break;
@@ -166,10 +166,11 @@ static Status generate(const Asked *asked, const Loaded *l, const Input *in, Fau
         printf("{\"prompt\":");
         json_string(stdout, in->text, in->text_bytes);
         printf("%s", asked->count > 1 ? ",\"samples\":[" : ",");
+        fflush(stdout); /* a full disk shows now, not after the last sample */
     }
     double seconds = 0;
     size_t written = 0;
-    for (size_t i = 0; status == STATUS_OK && i < asked->count; i++) {
+    for (size_t i = 0; status == STATUS_OK && i < asked->count && !ferror(stdout); i++) {
         status = write_sample(&w, asked, i, in, f);
         seconds += w.seconds;
         written += w.total - w.prompt;
