@@ -114,6 +114,9 @@ same 'route and tokenize see the same tokens' "$(grep -o '"id":' "$work/out" | w
 sums=$(grep -o '"load":\[[0-9,]*\]' "$work/out" | sed 's/.*\[//; s/\]//' | awk -F , '{s = 0; for (i = 1; i <= NF; i++) s += $i; printf "%d ", s}')
 same 'loads sum to tokens times experts used' "$sums" "$((tokens * 2)) $((tokens * 2)) "
 check 'route --experts-used' 0 '"experts_used":3' '' -- route --model "$tiny" --text "$text" --experts-used 3 --json
+same 'route says nothing of a text that fits' "$(wc -c <"$work/err" | tr -d ' ')" 0
+check 'route on a text longer than the context' 0 '"layers"' 'moe route: 40 tokens, but the model was trained on at most 32' -- \
+    route --model "$tiny" --tokens "$(seq -s , 1 40)" --json
 check 'route --layer beyond the last' 2 '' '--layer: expected a layer from 0 to 1, found 2' -- route --model "$tiny" --text "$text" --layer 2
 check 'route --tokens beyond the vocabulary' 2 '' '--tokens: item 1' -- route --model "$tiny" --tokens 5,99999
 check 'route draws bars' 0 '█' '' -- route --model "$tiny" --text "$text"

@@ -107,6 +107,9 @@ static Status route(const Asked *asked, const Loaded *l, const Input *in, Fault 
     if (only != ALL_LAYERS && asked->layer >= layers) {
         return fault(f, STATUS_USAGE, "--layer: expected a layer from 0 to %zu, found %zu", layers - 1, asked->layer);
     }
+    if (in->count > l->model.config.context) {
+        fprintf(stderr, "moe route: %zu tokens, but the model was trained on at most %zu\n", in->count, l->model.config.context);
+    }
     Trace t;
     const unsigned detail = detail_level(asked->trace_path == NULL ? "routing" : asked->detail);
     Status status = asked->noise == SIZE_MAX ? model_trace(&t, l, in->ids, in->count, in->text, detail, f)
