@@ -105,6 +105,11 @@ fi
 tiny=$work/tiny.gguf
 "$moe" train --text data/sample.txt --out "$tiny" --steps 2 --vocab 300 --layers 2 --dim 16 --heads 2 --kv-heads 1 --experts 4 --context 32 --batch 2 \
     --validate-windows 2 --name 'a tiny model' >"$work/out" 2>"$work/err" || echo "not ok a tiny model is trained: $(tail -1 "$work/err")"
+same 'train says how many layers have experts' "$(grep -c ' 2 layers, 2 of them with 4 experts; ' "$work/err")" 1
+check 'train --dense' 0 'in 1 step' ' 1 layer, all dense; ' -- train --text data/sample.txt --out "$work/dense.gguf" --dense --steps 1 --vocab 300 \
+    --layers 1 --dim 16 --heads 2 --kv-heads 1 --context 32 --batch 1 --validate-windows 1
+check 'route of a dense model' 0 ': 1 dense layer, 1 token' '' -- route --model "$work/dense.gguf" --text a
+same 'route of a dense model names no rule' "$(grep -c 'rule\|expert' "$work/out")" 0
 check 'train --name' 0 'a tiny model' '' -- info "$tiny"
 check 'train --name without a name' 2 '' '--name: expected' -- train --text data/sample.txt --out "$tiny" --name ''
 text='The cat sat.'

@@ -344,6 +344,7 @@ static void picture_of_a_trace(void **state) {
         if (strstr(text, seen[i]) == NULL) fail_msg("\"%s\" is not in:\n%s", seen[i], text);
     }
     assert_null(strchr(text, '\033'));
+    assert_null(strstr(text, " \n"));
     assert_no_line_wider(text, 80);
     char *narrow = printed(write_picture, &(Picture){&t, ALL_LAYERS, 40, false}); /* one layer below the other */
     assert_no_line_wider(narrow, 64);
@@ -351,9 +352,31 @@ static void picture_of_a_trace(void **state) {
     char *colored = printed(write_picture, &(Picture){&t, 1, 120, true});
     assert_non_null(strstr(colored, "\033[38;5;"));
     assert_non_null(strstr(colored, "50%"));
+    assert_null(strstr(colored, " \033[0m\n")); /* nor before a colour's end */
     free(text);
     free(narrow);
     free(colored);
+    trace_free(&t);
+}
+
+/* One of each is one layer, one expert, one token; without experts there is no rule to name. */
+static void picture_of_few_and_of_none(void **state) {
+    (void)state;
+    Trace t;
+    small_trace(&t, 8, 1);
+    t.tokens = t.layers = t.experts = 1;
+    char *one = printed(write_picture, &(Picture){&t, ALL_LAYERS, 80, false});
+    if (strncmp(one, "small: 1 layer, 1 expert, 2 used, 1 token\nrule ", 47) != 0) fail_msg("%s", one);
+    t.tokens = 3;
+    t.layers = 2;
+    t.experts = t.layer[0].experts = t.layer[1].experts = 0;
+    t.rule[0] = '\0';
+    char *none = printed(write_picture, &(Picture){&t, ALL_LAYERS, 80, false});
+    if (strncmp(none, "small: 2 dense layers, 3 tokens\n\ntoken ", 39) != 0) fail_msg("%s", none);
+    assert_null(strstr(none, "expert"));
+    free(one);
+    free(none);
+    t.layers = 2;
     trace_free(&t);
 }
 
@@ -402,6 +425,7 @@ int main(void) {
         cmocka_unit_test(columns_of_text),
         cmocka_unit_test(picture_of_a_trace),
         cmocka_unit_test(picture_of_many_experts_and_a_dense_layer),
+        cmocka_unit_test(picture_of_few_and_of_none),
         cmocka_unit_test(picture_of_hostile_names),
         cmocka_unit_test(only_text_may_stand_on_a_terminal),
         cmocka_unit_test(pieces_of_characters_on_a_terminal),

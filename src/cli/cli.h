@@ -45,6 +45,7 @@ bool color_wanted(FILE *to); /* a terminal, and NO_COLOR is not set */
 size_t terminal_columns(FILE *to); /* of the terminal, else $COLUMNS, else 100 */
 size_t text_columns(const char *text); /* wide characters (CJK, emoji) take two */
 void print_padded(FILE *to, const char *text, size_t columns); /* cut with an ellipsis or filled with spaces to exactly that many */
+const char *plural(size_t count); /* "s" unless there is one: "%zu layer%s" */
 /* The first character of `bytes` as a table shows it: itself, or \n or \xNN for a byte that may not stand on a terminal. Returns its bytes. */
 size_t text_escape(char out[8], const char *bytes, size_t count);
 void text_escaped(char *out, size_t out_bytes, const char *bytes, size_t count); /* all of them, or as many whole ones as fit */

@@ -181,7 +181,7 @@ static Status generate(const Asked *asked, const Loaded *l, const Input *in, Fau
     }
     if (status == STATUS_OK && asked->json) printf("%s}\n", asked->count > 1 ? "]" : "");
     if (status == STATUS_OK && isatty(STDERR_FILENO) && seconds > 0)
-        fprintf(stderr, "%zu tokens, %.0f tokens/s\n", written, (double)written / seconds);
+        fprintf(stderr, "%zu token%s, %.0f tokens/s\n", written, plural(written), (double)written / seconds);
     writer_free(&w);
     return status;
 }

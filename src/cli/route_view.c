@@ -268,7 +268,9 @@ static void show_counters(const View *v) {
     const Trace *t = v->t;
     const double flops = t->flops_dense > 0 ? 100 * t->flops / t->flops_dense : 0;
     const double bytes = t->weight_bytes_resident > 0 ? 100 * t->weight_bytes_touched / t->weight_bytes_resident : 0;
-    fprintf(v->to, "\ncompute       %sFLOP; %sFLOP if every expert ran (%.0f%%)\n", scaled(a, t->flops), scaled(b, t->flops_dense), flops);
+    fprintf(v->to, "\ncompute       %sFLOP", scaled(a, t->flops));
+    if (t->experts > 0) fprintf(v->to, "; %sFLOP if every expert ran (%.0f%%)", scaled(b, t->flops_dense), flops);
+    putc('\n', v->to);
     fprintf(v->to, "weights       %sB touched; %sB resident (%.0f%%)\n", scaled(a, t->weight_bytes_touched), scaled(b, t->weight_bytes_resident),
             bytes);
 }
@@ -296,13 +298,23 @@ static void show_model(const View *v) {
     plain(v);
 }
 
-void route_view(FILE *to, const Trace *t, long layer, size_t columns, bool color) {
-    View v = {.to = to, .t = t, .color = color, .columns = columns};
-    show_model(&v);
-    fprintf(to, ": %zu layers, %zu experts, ", t->layers, t->experts);
+static void show_title(const View *v) {
+    const Trace *t = v->t;
+    show_model(v);
+    fprintf(v->to, ": %zu %slayer%s, ", t->layers, t->experts == 0 ? "dense " : "", plural(t->layers));
+    if (t->experts > 0) fprintf(v->to, "%zu expert%s, ", t->experts, plural(t->experts));
     const RoutingRule *rule = routing_rule_find(t->rule);
-    if (rule == NULL || !rule->not_causal) fprintf(to, "%zu used, ", t->experts_used);
-    fprintf(to, "%zu tokens\nrule %s%s\n\n", t->tokens, t->rule, rule_remark(t->rule));
+    if (t->experts > 0 && (rule == NULL || !rule->not_causal)) fprintf(v->to, "%zu used, ", t->experts_used);
+    fprintf(v->to, "%zu token%s\n", t->tokens, plural(t->tokens));
+    if (t->experts > 0) fprintf(v->to, "rule %s%s\n", t->rule, rule_remark(t->rule));
+    putc('\n', v->to);
+}
+
+static void show_all(View v, long layer) {
+    FILE *to = v.to;
+    const Trace *t = v.t;
+    const size_t columns = v.columns;
+    show_title(&v);
     const bool one = layer != ALL_LAYERS;
     const size_t wanted = t->top_k * CHOICE_COLUMNS + 2,
                  most = columns > TOKEN_COLUMNS + LAYER_COLUMNS_LEAST ? columns - TOKEN_COLUMNS : LAYER_COLUMNS_LEAST;
@@ -321,4 +333,31 @@ void route_view(FILE *to, const Trace *t, long layer, size_t columns, bool color
         show_facts(&v);
     }
     show_counters(&v);
+}
+
+/* Cells are filled to their width, also the last of a line: blanks wait until something but a colour follows them, and end with their line. */
+static void print_trimmed(FILE *to, const char *text) {
+    size_t blanks = 0;
+    for (const char *c = text; *c != '\0'; c++) {
+        const size_t colour = *c == '\033' ? strcspn(c, "m") : 0;
+        if (colour > 0) {
+            fwrite(c, 1, colour + 1, to);
+            c += colour;
+        } else if (*c == ' ') {
+            blanks++;
+        } else {
+            if (*c != '\n') fprintf(to, "%*s", (int)blanks, "");
+            blanks = 0;
+            putc(*c, to);
+        }
+    }
+}
+
+void route_view(FILE *to, const Trace *t, long layer, size_t columns, bool color) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&text, &bytes);
+    show_all((View){.to = memory != NULL ? memory : to, .t = t, .color = color, .columns = columns}, layer);
+    if (memory != NULL && fclose(memory) == 0) print_trimmed(to, text);
+    free(text);
 }

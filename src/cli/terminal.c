@@ -54,6 +54,8 @@ void print_padded(FILE *to, const char *text, size_t columns) {
     for (; used < columns; used++) putc(' ', to);
 }
 
+const char *plural(size_t count) { return count == 1 ? "" : "s"; }
+
 /* ---- text from files and prompts ---- */
 
 size_t text_escape(char out[8], const char *bytes, size_t count) {
