@@ -145,6 +145,11 @@ check 'info escapes a key' 0 'evil\x1b[31m\nkey\xc2\x9b' '' -- info "$work/evil.
 same 'info escapes a value' "$(grep -cF '"\x1ba\xc2\x85\xffb"' "$work/out")" 1
 same 'info escapes a tensor' "$(grep -cF ' \x1b[3 \n\xff ' "$work/out")" 1
 LC_ALL=C sed 's/a tiny model/a\x1b[31m\xc2\x9b\xff\r d/' "$tiny" >"$work/named.gguf"
+many='\001\0\0\0\0\0\0\0\0\0\0@\347\003\0\0\0\0\0\0\0\0\0\0' # of 2^62 values of the unknown type 999
+printf 'GGUF\003\0\0\0\004\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >"$work/absurd.gguf"
+for name in a b c d; do printf '\001\0\0\0\0\0\0\0'"$name$many" >>"$work/absurd.gguf"; done
+check 'info of tensors that claim too much' 0 ' 0 keys, 4 tensors of more than 18446744073709551615 values' '' -- info "$work/absurd.gguf"
+check 'info of one key and one tensor' 0 ', 1 key, 1 tensor of 0 values' '' -- info "$work/evil.gguf"
 check 'route escapes the name of a model' 0 'a\x1b[31m\xc2\x9b\xff\x0d d: ' '' -- route --model "$work/named.gguf" --text a
 printf 'a\033[31m\302\233\377b' >"$work/prompt"
 "$moe" route --model "$tiny" --text - <"$work/prompt" >"$work/out" 2>"$work/err"

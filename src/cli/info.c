@@ -128,12 +128,15 @@ static void print_tensors(const Gguf *g) {
 
 static void print_info(const Gguf *g) {
     size_t values = 0;
-    for (size_t i = 0; i < g->tensor_count; i++) values += g->tensors[i].count;
+    bool fits = true; /* tensors of a type that is not known may claim any shape */
+    for (size_t i = 0; i < g->tensor_count && fits; i++) fits = size_add(&values, values, g->tensors[i].count);
+    if (!fits) values = SIZE_MAX;
     char path[4 * sizeof g->path];
     text_escaped(path, sizeof path, g->path, strlen(g->path));
     printf("%s: ", path);
     print_bytes((double)g->map_bytes);
-    printf(", %zu keys, %zu tensors of %zu values\n", g->value_count, g->tensor_count, values);
+    printf(", %zu key%s, %zu tensor%s of %s%zu value%s\n", g->value_count, plural(g->value_count), g->tensor_count, plural(g->tensor_count),
+           fits ? "" : "more than ", values, plural(values));
     print_title("metadata");
     print_values(g);
     print_title("tensors (ne: fastest dimension first, so a (V,D) matrix reads [D, V]; offsets count from the start of the data)");
