@@ -50,6 +50,16 @@ for command in route generate; do
     check "moe $command: a model that is not there" 1 '' "$work/none.gguf" -- "$command" --text a --model "$work/none.gguf"
 done
 
+# A file of no name is refused before anything is done, by every flag that takes a file.
+lacking=
+for command in $commands; do
+    for flag in $("$moe" "$command" --help=table | awk -F '\t' '$2 == "FILE" {sub(/.*,/, "", $1); print $1}'); do
+        "$moe" "$command" "$flag" '' >"$work/out" 2>"$work/err" </dev/null
+        [ $? -eq 2 ] && [ "$(wc -l <"$work/err")" -eq 1 ] && grep -qF -e "$flag: expected the name of a file" "$work/err" || lacking="$lacking $command:$flag"
+    done
+done
+same 'no flag takes a file of no name' "$lacking" ''
+
 # Where a model runs. Whether there is a GPU is asked by tests/cuda; here, that a wrong word and a program without kernels say so in one line.
 for command in route generate logits; do
     check "moe $command --device far" 2 '' '--device: expected one of cpu, cuda, auto; found "far"' -- "$command" --text a --device far

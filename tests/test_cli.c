@@ -17,7 +17,7 @@ typedef struct {
     size_t steps, layer;
     uint64_t seed;
     double rate, scale;
-    const char *text, *rule;
+    const char *text, *rule, *file;
 } Values;
 
 static int no_run(int argc, char **argv) { return argc + (argv != NULL); }
@@ -36,6 +36,7 @@ static Status parse(Values *v, Fault *f, char **words) {
         {"--temperature", OPT_NUMBER, &v->rate, 0, 10, .argument = "T", .help = "a rate"},
         {"--scale", OPT_NUMBER, &v->scale, .argument = "X", .help = "without an upper limit"},
         {"--text", OPT_TEXT, &v->text, .argument = "TEXT", .help = "a text"},
+        {"--out", OPT_TEXT, &v->file, .argument = "FILE", .help = "a file"},
         {"--rule", OPT_CHOICE, &v->rule, .choices = rules, .argument = "RULE", .help = "a rule"},
         {0},
     };
@@ -96,6 +97,8 @@ static void faults_name_flag_expected_found_nearest(void **state) {
     refused(WORDS(W("--text"), W("--flag")), PIECES("--text", "--flag", "--text=--flag"));
     refused(WORDS(W("--flag=yes")), PIECES("--flag", "no value", "yes"));
     refused(WORDS(W("--rule=swtich")), PIECES("--rule", "softmax-topk, topk-softmax, switch", "\"swtich\"", "nearest is switch"));
+    refused(WORDS(W("--out="), W("-n"), W("7")), PIECES("--out", "name of a file", "empty"));
+    refused(WORDS(W("--out"), W("")), PIECES("--out", "name of a file", "empty"));
     refused(WORDS(W("hello")), PIECES("\"hello\"", "--text"));
     refused(WORDS(W("--help=x")), PIECES("--help: expected no value, or table", "\"x\""));
     refused(WORDS(W("-h=x")), PIECES("-h: expected no value", "\"x\""));

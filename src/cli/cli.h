@@ -20,7 +20,7 @@ typedef struct {
     void *value; /* where it goes; holds the default before; SIZE_MAX, NAN and NULL mean that there is none */
     double least, most; /* of a SIZE or NUMBER; most 0: no upper limit */
     const char *const *choices; /* of a CHOICE, ends with NULL */
-    const char *argument; /* "N", "FILE", "TEXT" in the help */
+    const char *argument; /* "N", "FILE", "TEXT" in the help; a FILE is never empty */
     const char *help;
 } Option; /* a table ends with name NULL */
 typedef struct {

@@ -150,7 +150,11 @@ static Status read_value(const Option *row, const char *flag, const char *value,
         return read_number(row, flag, value, f);
     case OPT_CHOICE:
         return read_choice(row, flag, value, f);
-    case OPT_TEXT:
+    case OPT_TEXT: /* a file of no name is found out now, not after the work */
+        if (value[0] == '\0' && strcmp(row->argument, "FILE") == 0)
+            return fault(f, STATUS_USAGE, "%s: expected the name of a file, found an empty one", flag);
+        *(const char **)row->value = value;
+        return STATUS_OK;
     case OPT_MAYBE:
         *(const char **)row->value = value;
         return STATUS_OK;
