@@ -250,7 +250,7 @@ static void only_text_may_stand_on_a_terminal(void **state) {
     char out[64], little[8];
     text_escaped(out, sizeof out, hostile, sizeof hostile - 1);
     assert_string_equal(out, "a\\x1b\\x7f\\xc2\\x85\\xc2\\x9b\\xff\\xe6\\xbc(\xc3\xa9\\n");
-    text_escaped(little, sizeof little, "abcdef\xc3\xa9", 8); /* whole characters only */
+    assert_int_equal(text_escaped(little, sizeof little, "abcdef\xc3\xa9", 8), 6); /* whole characters only */
     assert_string_equal(little, "abcdef");
 }
 

@@ -48,7 +48,8 @@ void print_padded(FILE *to, const char *text, size_t columns); /* cut with an el
 const char *plural(size_t count); /* "s" unless there is one: "%zu layer%s" */
 /* The first character of `bytes` as a table shows it: itself, or \n or \xNN for a byte that may not stand on a terminal. Returns its bytes. */
 size_t text_escape(char out[8], const char *bytes, size_t count);
-void text_escaped(char *out, size_t out_bytes, const char *bytes, size_t count); /* all of them, or as many whole ones as fit */
+/* All of them, or as many whole ones as fit, and a zero. Returns how many of the bytes these were. */
+size_t text_escaped(char *out, size_t out_bytes, const char *bytes, size_t count);
 /* Text that comes in pieces, for a terminal: controls other than \n and \t, and what is not UTF-8, become '?'. A character may come in two
  * pieces, so one that is not whole yet is held until it is, or until the end. */
 typedef struct {

@@ -74,20 +74,21 @@ static void print_bytes(double bytes) {
 }
 
 /* A key or a tensor's name: the file's word, so whatever could command a terminal or begin a line is escaped. Returns its columns. */
-static size_t name_text(char out[4 * NAME_SHOWN + 1], GgufString name) {
-    text_escaped(out, 4 * NAME_SHOWN + 1, name.bytes, name.count < NAME_SHOWN ? name.count : NAME_SHOWN);
+static size_t name_text(char out[NAME_SHOWN + 4], GgufString name) {
+    const size_t shown = text_escaped(out, NAME_SHOWN + 1, name.bytes, name.count);
+    if (shown < name.count) strcat(out, "...");
     return text_columns(out);
 }
 
 static void print_name(GgufString name, size_t width) {
-    char text[4 * NAME_SHOWN + 1];
+    char text[NAME_SHOWN + 4];
     const size_t columns = name_text(text, name);
     printf("  %s%*s  ", text, columns < width ? (int)(width - columns) : 0, "");
 }
 
 static void print_values(const Gguf *g) {
     size_t width = 0;
-    char text[4 * NAME_SHOWN + 1];
+    char text[NAME_SHOWN + 4];
     for (size_t i = 0; i < g->value_count; i++) {
         const size_t columns = name_text(text, g->values[i].key);
         width = columns > width ? columns : width;
@@ -109,7 +110,7 @@ static void print_values(const Gguf *g) {
 
 static void print_tensors(const Gguf *g) {
     size_t width = 4;
-    char text[4 * NAME_SHOWN + 1];
+    char text[NAME_SHOWN + 4];
     for (size_t i = 0; i < g->tensor_count; i++) {
         const size_t columns = name_text(text, g->tensors[i].name);
         width = columns > width ? columns : width;

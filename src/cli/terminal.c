@@ -69,16 +69,18 @@ size_t text_escape(char out[8], const char *bytes, size_t count) {
     return length > 0 ? length : 1;
 }
 
-void text_escaped(char *out, size_t out_bytes, const char *bytes, size_t count) {
-    size_t used = 0;
+size_t text_escaped(char *out, size_t out_bytes, const char *bytes, size_t count) {
+    size_t used = 0, at = 0;
     char piece[8];
-    for (size_t at = 0; at < count;) {
-        at += text_escape(piece, bytes + at, count - at);
+    while (at < count) {
+        const size_t taken = text_escape(piece, bytes + at, count - at);
         if (used + strlen(piece) + 1 > out_bytes) break;
         memcpy(out + used, piece, strlen(piece));
         used += strlen(piece);
+        at += taken;
     }
     out[used] = '\0';
+    return at;
 }
 
 /* Prints what is held; a character that lacks bytes stays, unless no more will come. */
