@@ -1,5 +1,5 @@
-/* fault.c: how something went, in one line. Enters: a format. Leaves: Status and text. Also what of a
- * text may stand on a terminal, for a message may quote a file, and the two size checks that go with it. */
+/* fault.c: how something went, in one line. Enters: a format. Leaves: Status and text. Also what of a text may stand on a terminal, for a
+ * message may quote a file, and the two size checks that go with it. */
 #include "base/base.h"
 
 #include <stdarg.h>
