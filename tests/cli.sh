@@ -28,6 +28,12 @@ check 'an unknown command names the nearest' 2 '' 'the nearest is route' -- rout
 silent 'an unknown command prints nothing to standard output' out
 check 'an unknown command far from all' 2 '' 'moe help' -- wombat
 check 'help on an unknown command' 2 '' 'unknown command' -- help wombat
+check 'an unknown command is quoted in one line, without controls' 2 '' '"?[31mx??y"' -- "$(printf '\033[31mx\n\ny')"
+same 'an unknown command is one line' "$(wc -l <"$work/err" | tr -d ' ')" 1
+check 'moe help help' 0 'usage: moe COMMAND' '' -- help help
+check 'moe help takes one command' 2 '' 'expected nothing after route, found "extra"' -- help route extra
+check 'moe --version takes no word' 2 '' 'expected nothing after --version, found "extra"' -- --version extra
+check 'moe route --help takes no value but table' 2 '' '--help: expected no value, or table' -- route --help=x
 
 commands=$("$moe" help | awk '/^  [a-z]/ && $1 != "moe" {print $1}')
 for command in $commands; do
@@ -43,6 +49,16 @@ for command in route generate; do
     check "moe $command with two" 2 '' 'found both' -- "$command" --text a --tokens 1
     check "moe $command: a model that is not there" 1 '' "$work/none.gguf" -- "$command" --text a --model "$work/none.gguf"
 done
+
+# A file of no name is refused before anything is done, by every flag that takes a file.
+lacking=
+for command in $commands; do
+    for flag in $("$moe" "$command" --help=table | awk -F '\t' '$2 == "FILE" {sub(/.*,/, "", $1); print $1}'); do
+        "$moe" "$command" "$flag" '' >"$work/out" 2>"$work/err" </dev/null
+        [ $? -eq 2 ] && [ "$(wc -l <"$work/err")" -eq 1 ] && grep -qF -e "$flag: expected the name of a file" "$work/err" || lacking="$lacking $command:$flag"
+    done
+done
+same 'no flag takes a file of no name' "$lacking" ''
 
 # Where a model runs. Whether there is a GPU is asked by tests/cuda; here, that a wrong word and a program without kernels say so in one line.
 for command in route generate logits; do
@@ -99,6 +115,11 @@ fi
 tiny=$work/tiny.gguf
 "$moe" train --text data/sample.txt --out "$tiny" --steps 2 --vocab 300 --layers 2 --dim 16 --heads 2 --kv-heads 1 --experts 4 --context 32 --batch 2 \
     --validate-windows 2 --name 'a tiny model' >"$work/out" 2>"$work/err" || echo "not ok a tiny model is trained: $(tail -1 "$work/err")"
+same 'train says how many layers have experts' "$(grep -c ' 2 layers, 2 of them with 4 experts; ' "$work/err")" 1
+check 'train --dense' 0 'in 1 step' ' 1 layer, all dense; ' -- train --text data/sample.txt --out "$work/dense.gguf" --dense --steps 1 --vocab 300 \
+    --layers 1 --dim 16 --heads 2 --kv-heads 1 --context 32 --batch 1 --validate-windows 1
+check 'route of a dense model' 0 ': 1 dense layer, 1 token' '' -- route --model "$work/dense.gguf" --text a
+same 'route of a dense model names no rule' "$(grep -c 'rule\|expert' "$work/out")" 0
 check 'train --name' 0 'a tiny model' '' -- info "$tiny"
 check 'train --name without a name' 2 '' '--name: expected' -- train --text data/sample.txt --out "$tiny" --name ''
 text='The cat sat.'
@@ -108,6 +129,9 @@ same 'route and tokenize see the same tokens' "$(grep -o '"id":' "$work/out" | w
 sums=$(grep -o '"load":\[[0-9,]*\]' "$work/out" | sed 's/.*\[//; s/\]//' | awk -F , '{s = 0; for (i = 1; i <= NF; i++) s += $i; printf "%d ", s}')
 same 'loads sum to tokens times experts used' "$sums" "$((tokens * 2)) $((tokens * 2)) "
 check 'route --experts-used' 0 '"experts_used":3' '' -- route --model "$tiny" --text "$text" --experts-used 3 --json
+same 'route says nothing of a text that fits' "$(wc -c <"$work/err" | tr -d ' ')" 0
+check 'route on a text longer than the context' 0 '"layers"' 'moe route: 40 tokens, but the model was trained on at most 32' -- \
+    route --model "$tiny" --tokens "$(seq -s , 1 40)" --json
 check 'route --layer beyond the last' 2 '' '--layer: expected a layer from 0 to 1, found 2' -- route --model "$tiny" --text "$text" --layer 2
 check 'route --tokens beyond the vocabulary' 2 '' '--tokens: item 1' -- route --model "$tiny" --tokens 5,99999
 check 'route draws bars' 0 '█' '' -- route --model "$tiny" --text "$text"
@@ -123,6 +147,30 @@ fi
 check 'route does not trace over its model' 2 '' 'is also the model' -- route --model "$tiny" --text "$text" --trace "$tiny"
 check 'route --trace' 0 '' '' -- route --model "$tiny" --text "$text" --trace "$work/trace.gguf" --detail large
 check 'info reads the trace' 0 'ffn_moe_topk-1' '' -- info "$work/trace.gguf"
+
+# A file's words and a prompt's command no terminal: no line, no colour, no C1 control and nothing that is not UTF-8 comes out of a table.
+evil_key='evil\033[31m\nkey\302\233' # 16 bytes
+printf 'GGUF\003\0\0\0\001\0\0\0\0\0\0\0\001\0\0\0\0\0\0\0''\020\0\0\0\0\0\0\0'"${evil_key}a"'\010\0\0\0\006\0\0\0\0\0\0\0\033a\302\205\377b' >"$work/evil.gguf"
+printf '\006\0\0\0\0\0\0\0\033[3 \n\377''\001\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >>"$work/evil.gguf"
+check 'info escapes a key' 0 'evil\x1b[31m\nkey\xc2\x9b' '' -- info "$work/evil.gguf"
+same 'info escapes a value' "$(grep -cF '"\x1ba\xc2\x85\xffb"' "$work/out")" 1
+same 'info escapes a tensor' "$(grep -cF ' \x1b[3 \n\xff ' "$work/out")" 1
+LC_ALL=C sed 's/a tiny model/a\x1b[31m\xc2\x9b\xff\r d/' "$tiny" >"$work/named.gguf"
+many='\001\0\0\0\0\0\0\0\0\0\0@\347\003\0\0\0\0\0\0\0\0\0\0' # of 2^62 values of the unknown type 999
+printf 'GGUF\003\0\0\0\004\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' >"$work/absurd.gguf"
+for name in a b c d; do printf '\001\0\0\0\0\0\0\0'"$name$many" >>"$work/absurd.gguf"; done
+check 'info of tensors that claim too much' 0 ' 0 keys, 4 tensors of more than 18446744073709551615 values' '' -- info "$work/absurd.gguf"
+check 'info of one key and one tensor' 0 ', 1 key, 1 tensor of 0 values' '' -- info "$work/evil.gguf"
+check 'route escapes the name of a model' 0 'a\x1b[31m\xc2\x9b\xff\x0d d: ' '' -- route --model "$work/named.gguf" --text a
+printf 'a\033[31m\302\233\377b' >"$work/prompt"
+"$moe" route --model "$tiny" --text - <"$work/prompt" >"$work/out" 2>"$work/err"
+same 'route shows no control of a prompt' "$(grep -c '<1b>' "$work/out") $(LC_ALL=C tr -cd '\033\233\377' <"$work/out" | wc -c | tr -d ' ')" '1 0'
+same 'generate writes the exact prompt to a file' "$("$moe" generate --model "$tiny" --text - -n 0 <"$work/prompt" | cksum)" "$( (cat "$work/prompt" && echo) | cksum)"
+if command -v script >/dev/null 2>&1; then
+    NO_COLOR=1 script -qec "'$moe' generate --model '$tiny' --text - -n 0 <'$work/prompt'" /dev/null </dev/null >"$work/out" 2>&1
+    same 'generate masks the prompt on a terminal' "$(tr -d '\r' <"$work/out")" 'a?[31m???b'
+fi
+check 'an error masks what a file is named' 1 '' 'no?[31m??.gguf' -- info "$(printf '%s/no\033[31m\302\233.gguf' "$work")"
 
 # Costs: a published model by name, a configuration, a GGUF. Without cJSON only the GGUF is read, and the message says what to install.
 check 'cost of a GGUF' 0 '"architecture":"llama"' '' -- cost "$tiny" --json --batch 4 --context 9
@@ -167,6 +215,12 @@ else
     same 'the chart is drawn' "$(head -c 4 "$work/cost.svg") $(tail -1 "$work/cost.svg") $(grep -c '671,026,419,200' "$work/cost.svg")" '<svg </svg> 1'
 fi
 
+if [ -e /dev/full ]; then # a text that nobody can keep is not written on
+    for how in '-n 100000000' '-n 100000000 --json' '-n 1 --count 1000000'; do
+        timeout 20 "$moe" generate --model "$tiny" --text "$text" $how >/dev/full 2>"$work/err"
+        same "generate $how stops on a full disk" "$? $(grep -c 'cannot write standard output: No space' "$work/err") $(wc -l <"$work/err" | tr -d ' ')" '1 1 1'
+    done
+fi
 say() { "$moe" generate --model "$tiny" --text "$text" -n 20 "$@" 2>/dev/null; }
 same 'same seed, same text' "$(say --seed 5 | cksum)" "$(say --seed 5 | cksum)"
 same 'another seed, another text' "$([ "$(say --seed 5 | cksum)" != "$(say --seed 6 | cksum)" ] && echo yes)" yes

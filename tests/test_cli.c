@@ -17,7 +17,7 @@ typedef struct {
     size_t steps, layer;
     uint64_t seed;
     double rate, scale;
-    const char *text, *rule;
+    const char *text, *rule, *file;
 } Values;
 
 static int no_run(int argc, char **argv) { return argc + (argv != NULL); }
@@ -36,6 +36,7 @@ static Status parse(Values *v, Fault *f, char **words) {
         {"--temperature", OPT_NUMBER, &v->rate, 0, 10, .argument = "T", .help = "a rate"},
         {"--scale", OPT_NUMBER, &v->scale, .argument = "X", .help = "without an upper limit"},
         {"--text", OPT_TEXT, &v->text, .argument = "TEXT", .help = "a text"},
+        {"--out", OPT_TEXT, &v->file, .argument = "FILE", .help = "a file"},
         {"--rule", OPT_CHOICE, &v->rule, .choices = rules, .argument = "RULE", .help = "a rule"},
         {0},
     };
@@ -96,8 +97,11 @@ static void faults_name_flag_expected_found_nearest(void **state) {
     refused(WORDS(W("--text"), W("--flag")), PIECES("--text", "--flag", "--text=--flag"));
     refused(WORDS(W("--flag=yes")), PIECES("--flag", "no value", "yes"));
     refused(WORDS(W("--rule=swtich")), PIECES("--rule", "softmax-topk, topk-softmax, switch", "\"swtich\"", "nearest is switch"));
+    refused(WORDS(W("--out="), W("-n"), W("7")), PIECES("--out", "name of a file", "empty"));
+    refused(WORDS(W("--out"), W("")), PIECES("--out", "name of a file", "empty"));
     refused(WORDS(W("hello")), PIECES("\"hello\"", "--text"));
-    refused(WORDS(W("--help=x")), PIECES("--help"));
+    refused(WORDS(W("--help=x")), PIECES("--help: expected no value, or table", "\"x\""));
+    refused(WORDS(W("-h=x")), PIECES("-h: expected no value", "\"x\""));
 }
 
 static void words_after_two_dashes(void **state) {
@@ -229,6 +233,44 @@ static void columns_of_text(void **state) {
     free(text);
 }
 
+/* A character of every kind that may not stand on a terminal, between letters: ESC, DEL, U+0085 and U+009B, a lone byte, half a character. */
+static const char hostile[] = "a\x1b\x7f\xc2\x85\xc2\x9b\xff\xe6\xbc(\xc3\xa9\n";
+
+static void only_text_may_stand_on_a_terminal(void **state) {
+    (void)state;
+    assert_int_equal(text_shown("a", 1), 1);
+    assert_int_equal(text_shown("\xf0\x9f\x98\x80", 4), 4);
+    assert_int_equal(text_shown("\xf0\x9f\x98\x80", 3), 0);
+    assert_int_equal(text_shown("\xc2\xa0", 2), 2); /* the first behind the controls */
+    assert_int_equal(text_shown("\0", 1), 0);
+    assert_int_equal(text_shown("\xed\xa0\x80", 3), 0); /* a surrogate */
+    Fault f;
+    fault(&f, STATUS_FAIL, "%s", hostile);
+    assert_string_equal(f.text, "a?\?\?\?\?\?\?\?\?(\xc3\xa9?");
+    char out[64], little[8];
+    text_escaped(out, sizeof out, hostile, sizeof hostile - 1);
+    assert_string_equal(out, "a\\x1b\\x7f\\xc2\\x85\\xc2\\x9b\\xff\\xe6\\xbc(\xc3\xa9\\n");
+    assert_int_equal(text_escaped(little, sizeof little, "abcdef\xc3\xa9", 8), 6); /* whole characters only */
+    assert_string_equal(little, "abcdef");
+}
+
+static void pieces_of_characters_on_a_terminal(void **state) {
+    (void)state;
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *to = open_memstream(&text, &bytes);
+    Masked m = {.to = to};
+    for (const char *c = hostile; *c != '\0'; c++) masked_write(&m, c, 1); /* as tokens of one byte bring it */
+    masked_write(&m, "\xe6\xbc", 2);
+    fflush(to);
+    assert_string_equal(text, "a?\?\?\?\?\?\?\?\?(\xc3\xa9\n"); /* the last may yet become whole */
+    masked_write(&m, "\xa2\xe6", 2);
+    masked_end(&m);
+    fclose(to);
+    assert_string_equal(text, "a?\?\?\?\?\?\?\?\?(\xc3\xa9\n\xe6\xbc\xa2?");
+    free(text);
+}
+
 /* ---- the picture of a trace ---- */
 
 /* T = 3, E experts, K = 2, two layers; one choice dropped. */
@@ -305,6 +347,7 @@ static void picture_of_a_trace(void **state) {
         if (strstr(text, seen[i]) == NULL) fail_msg("\"%s\" is not in:\n%s", seen[i], text);
     }
     assert_null(strchr(text, '\033'));
+    assert_null(strstr(text, " \n"));
     assert_no_line_wider(text, 80);
     char *narrow = printed(write_picture, &(Picture){&t, ALL_LAYERS, 40, false}); /* one layer below the other */
     assert_no_line_wider(narrow, 64);
@@ -312,9 +355,48 @@ static void picture_of_a_trace(void **state) {
     char *colored = printed(write_picture, &(Picture){&t, 1, 120, true});
     assert_non_null(strstr(colored, "\033[38;5;"));
     assert_non_null(strstr(colored, "50%"));
+    assert_null(strstr(colored, " \033[0m\n")); /* nor before a colour's end */
     free(text);
     free(narrow);
     free(colored);
+    trace_free(&t);
+}
+
+/* One of each is one layer, one expert, one token; without experts there is no rule to name. */
+static void picture_of_few_and_of_none(void **state) {
+    (void)state;
+    Trace t;
+    small_trace(&t, 8, 1);
+    t.tokens = t.layers = t.experts = 1;
+    char *one = printed(write_picture, &(Picture){&t, ALL_LAYERS, 80, false});
+    if (strncmp(one, "small: 1 layer, 1 expert, 2 used, 1 token\nrule ", 47) != 0) fail_msg("%s", one);
+    t.tokens = 3;
+    t.layers = 2;
+    t.experts = t.layer[0].experts = t.layer[1].experts = 0;
+    t.rule[0] = '\0';
+    char *none = printed(write_picture, &(Picture){&t, ALL_LAYERS, 80, false});
+    if (strncmp(none, "small: 2 dense layers, 3 tokens\n\ntoken ", 39) != 0) fail_msg("%s", none);
+    assert_null(strstr(none, "expert"));
+    free(one);
+    free(none);
+    t.layers = 2;
+    trace_free(&t);
+}
+
+/* What a file or a prompt says is shown, and commands nothing: a forged line, a colour, a name cut within a character. */
+static void picture_of_hostile_names(void **state) {
+    (void)state;
+    Trace t;
+    Fault f;
+    small_trace(&t, 8, 1);
+    assert_int_equal(trace_set_token(&t, 1, 1, "\x1b[31m\xc2\x9b", 7, &f), STATUS_OK);
+    snprintf(t.model, sizeof t.model, "evil\x1b[31m\nrule \xe6\xbc");
+    char *text = printed(write_picture, &(Picture){&t, ALL_LAYERS, 80, false});
+    if (strncmp(text, "evil\\x1b[31m\\nrule \u2026:", 23) != 0) fail_msg("%s", text);
+    assert_non_null(strstr(text, "<1b>[31m<c2>"));
+    assert_null(strchr(text, '\033'));
+    assert_null(strstr(text, "\xc2\x9b"));
+    free(text);
     trace_free(&t);
 }
 
@@ -336,11 +418,20 @@ static void picture_of_many_experts_and_a_dense_layer(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_arrive),          cmocka_unit_test(faults_name_flag_expected_found_nearest),
-        cmocka_unit_test(words_after_two_dashes), cmocka_unit_test(nearest_is_near),
-        cmocka_unit_test(json_strings),           cmocka_unit_test(json_tokens),
-        cmocka_unit_test(json_numbers),           cmocka_unit_test(columns_of_text),
-        cmocka_unit_test(picture_of_a_trace),     cmocka_unit_test(picture_of_many_experts_and_a_dense_layer),
+        cmocka_unit_test(values_arrive),
+        cmocka_unit_test(faults_name_flag_expected_found_nearest),
+        cmocka_unit_test(words_after_two_dashes),
+        cmocka_unit_test(nearest_is_near),
+        cmocka_unit_test(json_strings),
+        cmocka_unit_test(json_tokens),
+        cmocka_unit_test(json_numbers),
+        cmocka_unit_test(columns_of_text),
+        cmocka_unit_test(picture_of_a_trace),
+        cmocka_unit_test(picture_of_many_experts_and_a_dense_layer),
+        cmocka_unit_test(picture_of_few_and_of_none),
+        cmocka_unit_test(picture_of_hostile_names),
+        cmocka_unit_test(only_text_may_stand_on_a_terminal),
+        cmocka_unit_test(pieces_of_characters_on_a_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,8 +40,10 @@ typedef enum { STATUS_OK = 0, STATUS_FAIL = 1, STATUS_USAGE = 2 } Status; /* als
 typedef struct { char text[512]; } Fault;                                /* one line, no newline */
 
 /* Formats the message and returns `status`, so that `return fault(f, STATUS_FAIL, ...)` reads well.
- * `f` may be NULL when the caller does not want the text. */
+ * `f` may be NULL when the caller does not want the text. What may not stand on a terminal becomes '?'. */
 Status fault(Fault *f, Status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Bytes of the character at `bytes` where it may stand on a terminal: UTF-8, and no control character. 0 where it may not. */
+size_t text_shown(const char *bytes, size_t count);
 
 /* ---- sizes: false when the product or sum does not fit, so that a file's numbers can be trusted after it ---- */
 bool size_mul(size_t *out, size_t a, size_t b);

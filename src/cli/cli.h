@@ -20,7 +20,7 @@ typedef struct {
     void *value; /* where it goes; holds the default before; SIZE_MAX, NAN and NULL mean that there is none */
     double least, most; /* of a SIZE or NUMBER; most 0: no upper limit */
     const char *const *choices; /* of a CHOICE, ends with NULL */
-    const char *argument; /* "N", "FILE", "TEXT" in the help */
+    const char *argument; /* "N", "FILE", "TEXT" in the help; a FILE is never empty */
     const char *help;
 } Option; /* a table ends with name NULL */
 typedef struct {
@@ -45,6 +45,20 @@ bool color_wanted(FILE *to); /* a terminal, and NO_COLOR is not set */
 size_t terminal_columns(FILE *to); /* of the terminal, else $COLUMNS, else 100 */
 size_t text_columns(const char *text); /* wide characters (CJK, emoji) take two */
 void print_padded(FILE *to, const char *text, size_t columns); /* cut with an ellipsis or filled with spaces to exactly that many */
+const char *plural(size_t count); /* "s" unless there is one: "%zu layer%s" */
+/* The first character of `bytes` as a table shows it: itself, or \n or \xNN for a byte that may not stand on a terminal. Returns its bytes. */
+size_t text_escape(char out[8], const char *bytes, size_t count);
+/* All of them, or as many whole ones as fit, and a zero. Returns how many of the bytes these were. */
+size_t text_escaped(char *out, size_t out_bytes, const char *bytes, size_t count);
+/* Text that comes in pieces, for a terminal: controls other than \n and \t, and what is not UTF-8, become '?'. A character may come in two
+ * pieces, so one that is not whole yet is held until it is, or until the end. */
+typedef struct {
+    FILE *to;
+    char held[4];
+    size_t count;
+} Masked;
+void masked_write(Masked *m, const char *bytes, size_t count);
+void masked_end(Masked *m);
 /* JSON: strings are escaped, invalid UTF-8 becomes U+FFFD; numbers carry nine significant digits, NaN and infinities become null. */
 void json_string(FILE *to, const char *bytes, size_t count);
 void json_number(FILE *to, double value); /* whole numbers below 2^53 are written exactly */

@@ -93,23 +93,26 @@ static Status writer_next(Writer *w, int32_t *id, const SampleOptions *options, 
     return status;
 }
 
-/* A token's bytes as they are; on a terminal without control characters, which could move the cursor or worse. */
-static void print_token(const Loaded *l, int32_t id, bool terminal) {
-    if (!l->has_tokenizer) {
+/* Bytes as they are; on a terminal without what could move the cursor or worse. The prompt too: it may come from a file. */
+static void print_text(Masked *screen, const char *bytes, size_t count) {
+    if (screen->to != NULL)
+        masked_write(screen, bytes, count);
+    else
+        fwrite(bytes, 1, count, stdout);
+}
+
+static void print_token(const Loaded *l, int32_t id, Masked *screen) {
+    if (l->has_tokenizer)
+        print_text(screen, l->tokenizer.bytes[id], l->tokenizer.byte_count[id]);
+    else
         printf(" %d", id);
-    } else {
-        for (size_t i = 0; i < l->tokenizer.byte_count[id]; i++) {
-            const unsigned char c = (unsigned char)l->tokenizer.bytes[id][i];
-            const bool control = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
-            putchar(terminal && control ? '?' : c);
-        }
-    }
     fflush(stdout);
 }
 
 static Status write_sample(Writer *w, const Asked *asked, size_t number, const Input *in, Fault *f) {
     const Loaded *l = w->loaded;
-    const bool terminal = isatty(STDOUT_FILENO), color = color_wanted(stdout);
+    const bool color = color_wanted(stdout);
+    Masked screen = {.to = isatty(STDOUT_FILENO) ? stdout : NULL}; /* a file or a program gets the exact bytes */
     SampleOptions options = asked->sample;
     options.seed += number;
     Rng rng;
@@ -119,15 +122,16 @@ static Status write_sample(Writer *w, const Asked *asked, size_t number, const I
         if (asked->count > 1)
             printf("%s--- sample %zu, seed %" PRIu64 " ---%s\n", color ? "\033[2m" : "", number + 1, options.seed, color ? "\033[0m" : "");
         fputs(color ? "\033[2m" : "", stdout);
-        fwrite(in->text, 1, in->text_bytes, stdout);
+        print_text(&screen, in->text, in->text_bytes);
         fputs(color ? "\033[0m" : "", stdout);
     }
-    for (size_t i = 0; i < asked->length && status == STATUS_OK; i++) {
+    for (size_t i = 0; i < asked->length && status == STATUS_OK && !ferror(stdout); i++) { /* nobody reads on: main says why */
         int32_t id = 0;
         status = writer_next(w, &id, &options, &rng, i + 1 < asked->length, f);
         if (l->has_tokenizer && id == l->tokenizer.eos) break;
-        if (!asked->json) print_token(l, id, terminal);
+        if (!asked->json) print_token(l, id, &screen);
     }
+    masked_end(&screen);
     if (!asked->json) putchar('\n');
     return status;
 }
@@ -162,10 +166,11 @@ static Status generate(const Asked *asked, const Loaded *l, const Input *in, Fau
         printf("{\"prompt\":");
         json_string(stdout, in->text, in->text_bytes);
         printf("%s", asked->count > 1 ? ",\"samples\":[" : ",");
+        fflush(stdout); /* a full disk shows now, not after the last sample */
     }
     double seconds = 0;
     size_t written = 0;
-    for (size_t i = 0; status == STATUS_OK && i < asked->count; i++) {
+    for (size_t i = 0; status == STATUS_OK && i < asked->count && !ferror(stdout); i++) {
         status = write_sample(&w, asked, i, in, f);
         seconds += w.seconds;
         written += w.total - w.prompt;
@@ -176,7 +181,7 @@ static Status generate(const Asked *asked, const Loaded *l, const Input *in, Fau
     }
     if (status == STATUS_OK && asked->json) printf("%s}\n", asked->count > 1 ? "]" : "");
     if (status == STATUS_OK && isatty(STDERR_FILENO) && seconds > 0)
-        fprintf(stderr, "%zu tokens, %.0f tokens/s\n", written, (double)written / seconds);
+        fprintf(stderr, "%zu token%s, %.0f tokens/s\n", written, plural(written), (double)written / seconds);
     writer_free(&w);
     return status;
 }

@@ -7,23 +7,18 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { ITEMS_SHOWN = 6, TEXT_SHOWN = 60 };
+enum { ITEMS_SHOWN = 6, TEXT_SHOWN = 60, NAME_SHOWN = 200 };
 
 /* ---- values ---- */
 static bool is_float(GgufType type) { return type == GGUF_F32 || type == GGUF_F64; }
 
 static void print_text(GgufString s) { /* in quotes, on one line, cut */
     putchar('"');
-    for (size_t i = 0; i < s.count && i < TEXT_SHOWN; i++) {
-        const unsigned char c = (unsigned char)s.bytes[i];
-        if (c == '\n')
-            fputs("\\n", stdout);
-        else if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            printf("\\x%02x", c);
-        else
-            putchar(c);
+    char piece[8];
+    for (size_t at = 0; at < s.count && at < TEXT_SHOWN;) {
+        if (s.bytes[at] == '"' || s.bytes[at] == '\\') putchar('\\');
+        at += text_escape(piece, s.bytes + at, s.count - at);
+        fputs(piece, stdout);
     }
     putchar('"');
     if (s.count > TEXT_SHOWN) printf("... (%zu bytes)", s.count);
@@ -78,9 +73,26 @@ static void print_bytes(double bytes) {
         printf("%.1f KiB", bytes / 1024);
 }
 
+/* A key or a tensor's name: the file's word, so whatever could command a terminal or begin a line is escaped. Returns its columns. */
+static size_t name_text(char out[NAME_SHOWN + 4], GgufString name) {
+    const size_t shown = text_escaped(out, NAME_SHOWN + 1, name.bytes, name.count);
+    if (shown < name.count) strcat(out, "...");
+    return text_columns(out);
+}
+
+static void print_name(GgufString name, size_t width) {
+    char text[NAME_SHOWN + 4];
+    const size_t columns = name_text(text, name);
+    printf("  %s%*s  ", text, columns < width ? (int)(width - columns) : 0, "");
+}
+
 static void print_values(const Gguf *g) {
     size_t width = 0;
-    for (size_t i = 0; i < g->value_count; i++) width = g->values[i].key.count > width ? g->values[i].key.count : width;
+    char text[NAME_SHOWN + 4];
+    for (size_t i = 0; i < g->value_count; i++) {
+        const size_t columns = name_text(text, g->values[i].key);
+        width = columns > width ? columns : width;
+    }
     width = width > 48 ? 48 : width;
     for (size_t i = 0; i < g->value_count; i++) {
         const GgufValue *v = &g->values[i];
@@ -89,7 +101,8 @@ static void print_values(const Gguf *g) {
             snprintf(type, sizeof type, "%s[%zu]", gguf_type_name(v->item_type), v->count);
         else
             snprintf(type, sizeof type, "%s", gguf_type_name(v->type));
-        printf("  %-*.*s  %-13s ", (int)width, (int)(v->key.count < 200 ? v->key.count : 200), v->key.bytes, type);
+        print_name(v->key, width);
+        printf("%-13s ", type);
         print_value(v, false);
         putchar('\n');
     }
@@ -97,7 +110,11 @@ static void print_values(const Gguf *g) {
 
 static void print_tensors(const Gguf *g) {
     size_t width = 4;
-    for (size_t i = 0; i < g->tensor_count; i++) width = g->tensors[i].name.count > width ? g->tensors[i].name.count : width;
+    char text[NAME_SHOWN + 4];
+    for (size_t i = 0; i < g->tensor_count; i++) {
+        const size_t columns = name_text(text, g->tensors[i].name);
+        width = columns > width ? columns : width;
+    }
     printf("  %-*s  %-8s %-26s %14s %14s\n", (int)width, "name", "type", "ne", "offset", "bytes");
     for (size_t i = 0; i < g->tensor_count; i++) {
         const GgufTensor *t = &g->tensors[i];
@@ -105,17 +122,22 @@ static void print_tensors(const Gguf *g) {
         size_t used = (size_t)snprintf(shape, sizeof shape, "[");
         for (size_t d = 0; d < t->dims; d++) used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%zu", d > 0 ? ", " : "", t->ne[d]);
         snprintf(shape + used, sizeof shape - used, "]");
-        printf("  %-*.*s  %-8s %-26s %14" PRIu64 " %14zu\n", (int)width, (int)t->name.count, t->name.bytes, gguf_tensor_type_name(t->type), shape,
-               t->offset, t->bytes);
+        print_name(t->name, width);
+        printf("%-8s %-26s %14" PRIu64 " %14zu\n", gguf_tensor_type_name(t->type), shape, t->offset, t->bytes);
     }
 }
 
 static void print_info(const Gguf *g) {
     size_t values = 0;
-    for (size_t i = 0; i < g->tensor_count; i++) values += g->tensors[i].count;
-    printf("%s: ", g->path);
+    bool fits = true; /* tensors of a type that is not known may claim any shape */
+    for (size_t i = 0; i < g->tensor_count && fits; i++) fits = size_add(&values, values, g->tensors[i].count);
+    if (!fits) values = SIZE_MAX;
+    char path[4 * sizeof g->path];
+    text_escaped(path, sizeof path, g->path, strlen(g->path));
+    printf("%s: ", path);
     print_bytes((double)g->map_bytes);
-    printf(", %zu keys, %zu tensors of %zu values\n", g->value_count, g->tensor_count, values);
+    printf(", %zu key%s, %zu tensor%s of %s%zu value%s\n", g->value_count, plural(g->value_count), g->tensor_count, plural(g->tensor_count),
+           fits ? "" : "more than ", values, plural(values));
     print_title("metadata");
     print_values(g);
     print_title("tensors (ne: fastest dimension first, so a (V,D) matrix reads [D, V]; offsets count from the start of the data)");

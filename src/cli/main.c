@@ -44,21 +44,37 @@ static int print_commands(void) {
     return STATUS_OK;
 }
 
+static int wrong_words(Status status, const Fault *f) {
+    fprintf(stderr, "moe: %s (see: moe help)\n", f->text);
+    return (int)status;
+}
+
 static int unknown_command(const char *word) {
     const char *names[sizeof commands / sizeof commands[0] + 1] = {"help"};
     size_t count = 1;
     for (const Command *c = commands; c->name != NULL; c++) names[count++] = c->name;
     const char *near = nearest_name(word, names, count);
     const bool known = near != NULL;
-    fprintf(stderr, "moe: unknown command \"%.80s\"%s%s (see: moe help)\n", word, known ? "; the nearest is " : "", known ? near : "");
-    return STATUS_USAGE;
+    Fault f;
+    return wrong_words(fault(&f, STATUS_USAGE, "unknown command \"%.80s\"%s%s", word, known ? "; the nearest is " : "", known ? near : ""), &f);
 }
+
+static int one_too_many(const char *after, const char *word) {
+    Fault f;
+    return wrong_words(fault(&f, STATUS_USAGE, "expected nothing after %s, found \"%.80s\"", after, word), &f);
+}
+
+static bool is_help(const char *word) { return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0; }
 
 static int run(int argc, char **argv) {
     const char *word = argc > 1 ? argv[1] : "help";
-    if (strcmp(word, "--version") == 0) return printf("moe %s\n", MOE_VERSION) < 0 ? STATUS_FAIL : STATUS_OK;
-    const bool help = strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
-    if (help && argc < 3) return print_commands();
+    if (strcmp(word, "--version") == 0) {
+        if (argc > 2) return one_too_many(word, argv[2]);
+        return printf("moe %s\n", MOE_VERSION) < 0 ? STATUS_FAIL : STATUS_OK;
+    }
+    const bool help = is_help(word);
+    if (help && argc > 3) return one_too_many(argv[2], argv[3]);
+    if (help && (argc < 3 || is_help(argv[2]))) return print_commands();
     const Command *command = command_find(help ? argv[2] : word);
     if (command == NULL) return unknown_command(help ? argv[2] : word);
     (void)fast_use(isa_best(), NULL); /* a command with --isa chooses again */

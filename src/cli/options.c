@@ -150,7 +150,11 @@ static Status read_value(const Option *row, const char *flag, const char *value,
         return read_number(row, flag, value, f);
     case OPT_CHOICE:
         return read_choice(row, flag, value, f);
-    case OPT_TEXT:
+    case OPT_TEXT: /* a file of no name is found out now, not after the work */
+        if (value[0] == '\0' && strcmp(row->argument, "FILE") == 0)
+            return fault(f, STATUS_USAGE, "%s: expected the name of a file, found an empty one", flag);
+        *(const char **)row->value = value;
+        return STATUS_OK;
     case OPT_MAYBE:
         *(const char **)row->value = value;
         return STATUS_OK;
@@ -240,6 +244,9 @@ static Status read_flag(const Option *table, int argc, char **argv, int *at, Fau
     const char *word = argv[*at];
     const size_t length = strcspn(word, "=");
     const Option *row = option_find(table, word, length);
+    const bool help = (length == strlen("--help") && memcmp(word, "--help", length) == 0) || (length == 2 && memcmp(word, "-h", length) == 0);
+    if (row == NULL && help)
+        return fault(f, STATUS_USAGE, "%.*s: expected no value, or table after --help, found \"%.80s\"", (int)length, word, word + length + 1);
     if (row == NULL) return unknown_flag(table, word, length, f);
     char flag[NAME_MAX_BYTES];
     snprintf(flag, sizeof flag, "%.*s", (int)length, word);

@@ -9,7 +9,6 @@
  * Colours: eight that people with any colour vision tell apart (Okabe & Ito 2008), and always the expert's number beside them. */
 #include "cli/route.h"
 #include "cli/cli.h"
-#include "model/tokenizer.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -63,23 +62,21 @@ static const char *short_number(char out[16], double x) {
 }
 
 static void show_token(const View *v, size_t token) {
-    char text[128], shown[256] = "";
+    char shown[256] = "";
     const char *bytes = v->t->token_text[token];
     const size_t count = v->t->token_bytes[token];
     size_t used = 0;
-    if (!text_printable(text, sizeof text, bytes, count)) { /* part of a character: its bytes in hex */
-        for (size_t i = 0; i < count && used + 4 < sizeof text; i++)
-            used += (size_t)snprintf(text + used, sizeof text - used, "<%02x>", (unsigned char)bytes[i]);
-    }
-    used = 0;
-    for (const char *c = text; *c != '\0' && used + 4 < sizeof shown; c++) {
-        const char *as = *c == ' ' ? "\u00b7" : *c == '\n' ? "\u23ce" : *c == '\t' ? "\u21e5" : NULL; /* blanks are seen */
+    for (size_t at = 0; at < count && used + 5 < sizeof shown;) {
+        const char c = bytes[at], *as = c == ' ' ? "\u00b7" : c == '\n' ? "\u23ce" : c == '\t' ? "\u21e5" : NULL; /* blanks are seen */
+        const size_t length = text_shown(bytes + at, count - at);
         if (as != NULL)
             used += (size_t)snprintf(shown + used, sizeof shown - used, "%s", as);
-        else
-            shown[used++] = *c;
+        else if (length > 0)
+            used += (size_t)snprintf(shown + used, sizeof shown - used, "%.*s", (int)length, bytes + at);
+        else /* a control, or part of a character: in hex */
+            used += (size_t)snprintf(shown + used, sizeof shown - used, "<%02x>", (unsigned char)c);
+        at += length > 0 ? length : 1;
     }
-    shown[used] = '\0';
     print_padded(v->to, shown, TOKEN_COLUMNS - 1);
     putc(' ', v->to);
 }
@@ -271,7 +268,9 @@ static void show_counters(const View *v) {
     const Trace *t = v->t;
     const double flops = t->flops_dense > 0 ? 100 * t->flops / t->flops_dense : 0;
     const double bytes = t->weight_bytes_resident > 0 ? 100 * t->weight_bytes_touched / t->weight_bytes_resident : 0;
-    fprintf(v->to, "\ncompute       %sFLOP; %sFLOP if every expert ran (%.0f%%)\n", scaled(a, t->flops), scaled(b, t->flops_dense), flops);
+    fprintf(v->to, "\ncompute       %sFLOP", scaled(a, t->flops));
+    if (t->experts > 0) fprintf(v->to, "; %sFLOP if every expert ran (%.0f%%)", scaled(b, t->flops_dense), flops);
+    putc('\n', v->to);
     fprintf(v->to, "weights       %sB touched; %sB resident (%.0f%%)\n", scaled(a, t->weight_bytes_touched), scaled(b, t->weight_bytes_resident),
             bytes);
 }
@@ -285,15 +284,37 @@ static const char *rule_remark(const char *name) {
     return rule->no_router ? ": a token's id decides; there is no router, so all probabilities are alike" : "";
 }
 
-void route_view(FILE *to, const Trace *t, long layer, size_t columns, bool color) {
-    View v = {.to = to, .t = t, .color = color, .columns = columns};
-    paint(&v, "1");
-    fprintf(to, "%s", t->model[0] != '\0' ? t->model : "model");
-    plain(&v);
-    fprintf(to, ": %zu layers, %zu experts, ", t->layers, t->experts);
+/* The file's own name for the model. A long one was cut, perhaps within a character: of that nothing is shown. */
+static void show_model(const View *v) {
+    const char *name = v->t->model[0] != '\0' ? v->t->model : "model";
+    char text[4 * sizeof v->t->model];
+    size_t count = strlen(name), tail = count;
+    while (tail > 0 && count - tail < 3 && ((unsigned char)name[tail - 1] & 0xc0) == 0x80) tail--;
+    const unsigned char lead = tail > 0 ? (unsigned char)name[tail - 1] : 0;
+    const bool cut = lead >= 0xc0 && count - tail + 1 < (lead >= 0xf0 ? 4u : lead >= 0xe0 ? 3u : 2u);
+    text_escaped(text, sizeof text, name, cut ? tail - 1 : count);
+    paint(v, "1");
+    fprintf(v->to, "%s%s", text, cut ? "\u2026" : "");
+    plain(v);
+}
+
+static void show_title(const View *v) {
+    const Trace *t = v->t;
+    show_model(v);
+    fprintf(v->to, ": %zu %slayer%s, ", t->layers, t->experts == 0 ? "dense " : "", plural(t->layers));
+    if (t->experts > 0) fprintf(v->to, "%zu expert%s, ", t->experts, plural(t->experts));
     const RoutingRule *rule = routing_rule_find(t->rule);
-    if (rule == NULL || !rule->not_causal) fprintf(to, "%zu used, ", t->experts_used);
-    fprintf(to, "%zu tokens\nrule %s%s\n\n", t->tokens, t->rule, rule_remark(t->rule));
+    if (t->experts > 0 && (rule == NULL || !rule->not_causal)) fprintf(v->to, "%zu used, ", t->experts_used);
+    fprintf(v->to, "%zu token%s\n", t->tokens, plural(t->tokens));
+    if (t->experts > 0) fprintf(v->to, "rule %s%s\n", t->rule, rule_remark(t->rule));
+    putc('\n', v->to);
+}
+
+static void show_all(View v, long layer) {
+    FILE *to = v.to;
+    const Trace *t = v.t;
+    const size_t columns = v.columns;
+    show_title(&v);
     const bool one = layer != ALL_LAYERS;
     const size_t wanted = t->top_k * CHOICE_COLUMNS + 2,
                  most = columns > TOKEN_COLUMNS + LAYER_COLUMNS_LEAST ? columns - TOKEN_COLUMNS : LAYER_COLUMNS_LEAST;
@@ -312,4 +333,31 @@ void route_view(FILE *to, const Trace *t, long layer, size_t columns, bool color
         show_facts(&v);
     }
     show_counters(&v);
+}
+
+/* Cells are filled to their width, also the last of a line: blanks wait until something but a colour follows them, and end with their line. */
+static void print_trimmed(FILE *to, const char *text) {
+    size_t blanks = 0;
+    for (const char *c = text; *c != '\0'; c++) {
+        const size_t colour = *c == '\033' ? strcspn(c, "m") : 0;
+        if (colour > 0) {
+            fwrite(c, 1, colour + 1, to);
+            c += colour;
+        } else if (*c == ' ') {
+            blanks++;
+        } else {
+            if (*c != '\n') fprintf(to, "%*s", (int)blanks, "");
+            blanks = 0;
+            putc(*c, to);
+        }
+    }
+}
+
+void route_view(FILE *to, const Trace *t, long layer, size_t columns, bool color) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&text, &bytes);
+    show_all((View){.to = memory != NULL ? memory : to, .t = t, .color = color, .columns = columns}, layer);
+    if (memory != NULL && fclose(memory) == 0) print_trimmed(to, text);
+    free(text);
 }

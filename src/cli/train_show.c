@@ -62,14 +62,20 @@ void progress_warn(Progress *p, const char *text) {
 }
 
 void show_start(const TrainFacts *x, const TrainConfig *c) {
-    fprintf(stderr, "text: %zu tokens of %zu bytes, vocabulary %zu", x->train_tokens, x->train_bytes, x->vocab);
+    fprintf(stderr, "text: %zu token%s of %zu byte%s, vocabulary %zu", x->train_tokens, plural(x->train_tokens), x->train_bytes,
+            plural(x->train_bytes), x->vocab);
     if (x->validation_tokens > 0) {
-        fprintf(stderr, "; validation: %zu tokens of %zu bytes\n", x->validation_tokens, x->validation_bytes);
+        fprintf(stderr, "; validation: %zu token%s of %zu byte%s\n", x->validation_tokens, plural(x->validation_tokens), x->validation_bytes,
+                plural(x->validation_bytes));
     } else {
         fprintf(stderr, "; too short to set a part aside for validation\n");
     }
-    fprintf(stderr, "model: %zu parameters, %zu layers, %zu of them with %zu experts; matrix product %s, threads %d\n", x->parameters,
-            c->model.layers, x->moe_layers, x->experts, x->isa, threads_get());
+    fprintf(stderr, "model: %zu parameters, %zu layer%s, ", x->parameters, c->model.layers, plural(c->model.layers));
+    if (x->moe_layers == 0)
+        fprintf(stderr, "all dense");
+    else
+        fprintf(stderr, "%zu of them with %zu expert%s", x->moe_layers, x->experts, plural(x->experts));
+    fprintf(stderr, "; matrix product %s, threads %d\n", x->isa, threads_get());
     if (x->resumed_step > 0) fprintf(stderr, "resumed after step %zu of %zu\n", x->resumed_step, c->steps);
 }
 
@@ -147,7 +153,7 @@ void show_result(const TrainResult *r, const TrainConfig *c) {
     if (!isnan(r->validation_loss))
         printf("validation loss    %.4f nats per token, %.4f bits per byte\n", r->validation_loss, r->validation_bits_per_byte);
     show_loads(r, c);
-    printf("tokens             %zu in %zu steps\n", r->tokens_seen, c->steps);
+    printf("tokens             %zu in %zu step%s\n", r->tokens_seen, c->steps, plural(c->steps));
     printf("time               %s\n", took);
     printf("file               %s, %zu bytes\n", c->out_path, r->file_bytes);
 }
