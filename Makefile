@@ -62,7 +62,7 @@ LIB = $(LIB_SOURCES:%.c=$(OBJ)/%.o) $(CUDA_OBJECTS) $(CUDA_MODEL)
 DOUBLE = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o) $(CUDA_OBJECTS)
 CLI = $(patsubst %.c,$(OBJ)/%.o,$(filter-out src/cli/main.c,$(wildcard src/cli/*.c)))
 # The scene is plain C and is built and tested everywhere; files that include SDL or cairo only where both were found.
-VIZ_PLAIN := $(shell grep -L '^ *. *include <\(SDL\|cairo\)' $(wildcard viz/*.c) /dev/null | grep -v -e '^viz/main.c' -e '^/dev')
+VIZ_PLAIN := $(shell grep -L -e '^ *. *include <\(SDL\|cairo\)' -e '^ *. *include "viz/\(events\|fonts\)\.h' $(wildcard viz/*.c) /dev/null | grep -v -e '^viz/main.c' -e '^/dev')
 VIZ_LIB = $(patsubst %.c,$(OBJ)/%.o,$(filter-out viz/main.c,$(if $(VIZ),$(wildcard viz/*.c),$(VIZ_PLAIN))))
 CORPUS = $(patsubst %.c,$(OBJ)/%.o,$(wildcard data/corpus/*.c))
 CORPUS_TEXT = $(filter-out %/main.o,$(CORPUS)) # the generator itself: the window trains on its text

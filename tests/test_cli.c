@@ -174,6 +174,7 @@ static void json_strings(void **state) {
         {"\xff\xc0\xaf", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* never lead bytes; an overlong slash */
         {"\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* a surrogate */
         {"\xf4\x90\x80\x80", 4, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""}, /* beyond U+10FFFF */
+        {"\xc2\x85\xc2\x9f\xc2\xa0", 6, "\"\\u0085\\u009f\xc2\xa0\""}, /* controls, and the first that is none */
         {"\xe6(", 2, "\"\xef\xbf\xbd(\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -44,6 +44,8 @@ static void put_character(FILE *to, const char *bytes, size_t length) {
         fputs("\\t", to);
     else if (c < 0x20 || c == 0x7f)
         fprintf(to, "\\u%04x", c);
+    else if (c == 0xc2 && (unsigned char)bytes[1] < 0xa0)
+        fprintf(to, "\\u%04x", (unsigned char)bytes[1]); /* the controls from U+0080 on, which a terminal may obey */
     else
         fwrite(bytes, 1, length, to);
 }

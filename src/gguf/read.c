@@ -128,7 +128,7 @@ static Status tensor_sizes(const Gguf *g, GgufTensor *t, Fault *f) {
     }
     if (!gguf_tensor_type_size(t->type, &block, &block_bytes)) return STATUS_OK; /* listed, not read */
     if (t->ne[0] % block != 0) {
-        return fault(f, STATUS_FAIL, "%s: tensor %.*s of type %s has rows of %zu values, expected a multiple of %zu", g->path, GGUF_NAME(t->name),
+        return fault(f, STATUS_FAIL, "%s: tensor %.*s (%s) has rows of %zu values, expected a multiple of %zu", g->path, GGUF_NAME(t->name),
                      gguf_tensor_type_name(t->type), t->ne[0], block);
     }
     if (!size_mul(&t->bytes, t->count / block, block_bytes)) {

@@ -199,5 +199,5 @@ Status gguf_read_real(const GgufTensor *t, real *out, Fault *f) {
         }
         return check_finite(t, out, f);
     }
-    return fault(f, STATUS_FAIL, "tensor %.*s is of type %s, expected F32 or F16", GGUF_NAME(t->name), gguf_tensor_type_name(t->type));
+    return fault(f, STATUS_FAIL, "tensor %.*s is %s, expected F32 or F16", GGUF_NAME(t->name), gguf_tensor_type_name(t->type));
 }

@@ -40,7 +40,7 @@ static void param_ne(const Param *p, size_t ne[GGUF_MAX_DIMS]) {
 
 static Status check_tensor(const Gguf *g, const GgufTensor *t, const char *name, const size_t ne[GGUF_MAX_DIMS], Fault *f) {
     if (t->type != GGUF_TENSOR_F32 && t->type != GGUF_TENSOR_F16) {
-        return fault(f, STATUS_FAIL, "%s: tensor %s is of type %s; only F32 and F16 are read", g->path, name, gguf_tensor_type_name(t->type));
+        return fault(f, STATUS_FAIL, "%s: tensor %s is %s; only F32 and F16 are read", g->path, name, gguf_tensor_type_name(t->type));
     }
     if (memcmp(t->ne, ne, sizeof t->ne) == 0) return STATUS_OK;
     return fault(f, STATUS_FAIL, "%s: tensor %s is [%zu,%zu,%zu,%zu], expected [%zu,%zu,%zu,%zu] (fastest first)", g->path, name, t->ne[0], t->ne[1],
