@@ -34,6 +34,34 @@ if [ -f "$model" ]; then
 else
     echo 'SKIP wrong prompts: data/model.gguf is not here'
 fi
+# flags that contradict each other, or that no view in sight reads: said at once all the same, since 3 or 4 may be pressed
+made="--simulate 2x8x2x5 --shot shot.png"
+contradicts() { refused "$1 contradict each other" 2 "$1 contradict each other: " "$viz" "$2" "$3" "$4" "$5" --shot shot.png; }
+contradicts '--simulate and --trace' --simulate 2x8x2x5 --trace nowhere.gguf
+contradicts '--simulate and --model' --simulate 2x8x2x5 --model nowhere.gguf
+contradicts '--simulate and --text' --simulate 2x8x2x5 --text hi
+contradicts '--simulate and --noise' --simulate 2x8x2x5 --noise 1
+contradicts '--simulate and --experts-used' --simulate 2x8x2x5 --experts-used 1
+contradicts '--trace and --text' --text hi --trace nowhere.gguf
+contradicts '--trace and --dense-active' --dense-active nowhere.gguf --trace nowhere.gguf
+contradicts '--text - and --script -' --text - --script -
+refused 'a second text that no model runs' 2 'with --simulate --versus-simulate' "$viz" $made --versus hi
+refused 'two second texts' 2 'only one of them' "$viz" $made --versus-simulate 2x8x2x5 --versus-trace nowhere.gguf
+refused 'a dense model that is not there, on a view that has none' 1 'cannot read nowhere.gguf: No such file' "$viz" --dense-active nowhere.gguf --shot shot.png
+refused 'a text that is not there, on a view that trains not' 1 'cannot read nowhere.txt: No such file' "$viz" $made --train-text nowhere.txt
+refused 'a model that is not there, on a view that trains' 1 'cannot read nowhere.gguf' "$viz" --view train --train-steps 1 --model nowhere.gguf --shot shot.png
+for flag in '--rule foo' '--lr bar' '--lr -1' '--aux x' '--capacity x' '--bias-rate 0.1' '--vocab 300x' '--vocab 257.' '--aux-at 1@1:0,' '--aux-at ,1@1:0' \
+    '--aux-at 1@1:+nan' '--dim 5' '--experts-used 99 --view train'; do
+    case $flag in *view*) refused "$flag" 2 "${flag%% *}" "$viz" $flag --shot shot.png ;; *) refused "$flag" 2 "${flag%% *}" "$viz" $made $flag ;; esac
+done
+for sizes in '+2x8x2x5' ' 2x 8x2x5' '2x8x2x' '2x8x2x5x' '2x8x9x5' '2x8x2x-5'; do
+    refused "--simulate '$sizes'" 2 "--simulate: expected layers x experts x experts used x tokens, such as 4x8x2x12; found \"$sizes\"" \
+        "$viz" --simulate "$sizes" --shot shot.png
+done
+refused '--versus-simulate' 2 '--versus-simulate: expected layers' "$viz" $made --versus-simulate 2x8
+for steps in -3 999999999999999999999 20001 3x ''; do
+    refused "a state of '$steps' steps" 2 "--state: steps=$steps: expected a whole number from 0 to 20000" "$viz" --state "train steps=$steps" --shot shot.png
+done
 # no font: a picture all the same, in plain letters, and a line that says so
 mkdir none
 echo "<?xml version=\"1.0\"?><fontconfig><dir>$work/none</dir><cachedir>$work/cache</cachedir></fontconfig>" >fonts.conf
