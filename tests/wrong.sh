@@ -30,10 +30,12 @@ if [ -f "$model" ]; then
     refused 'a model is no trace' 1 'not a trace' "$viz" --trace "$model" --shot shot.png
     refused 'a prompt that is not UTF-8' 1 'not UTF-8: byte 4 of 4 is 0xE9' "$viz" --model "$model" --text "$(printf 'caf\351')" --shot shot.png
     refused 'a prompt that is too long' 1 'tokens, and this model reads 128' "$viz" --model "$model" --text "$(head -c 2500 "$sample")" --shot shot.png
+    refused 'more experts than there are' 2 '--experts-used: expected 1 to 8, found 99' "$viz" --model "$model" --experts-used 99 --shot shot.png
     refused 'an empty prompt' 1 'the prompt is empty' "$viz" --model "$model" --text '' --shot shot.png
 else
     echo 'SKIP wrong prompts: data/model.gguf is not here'
 fi
+refused 'a word that belongs to no flag' 2 'expected: moe-viz [--text TEXT]' "$viz" foo
 # flags that contradict each other, or that no view in sight reads: said at once all the same, since 3 or 4 may be pressed
 made="--simulate 2x8x2x5 --shot shot.png"
 contradicts() { refused "$1 contradict each other" 2 "$1 contradict each other: " "$viz" "$2" "$3" "$4" "$5" --shot shot.png; }
