@@ -64,6 +64,21 @@ refused '--versus-simulate' 2 '--versus-simulate: expected layers' "$viz" $made 
 for steps in -3 999999999999999999999 20001 3x ''; do
     refused "a state of '$steps' steps" 2 "--state: steps=$steps: expected a whole number from 0 to 20000" "$viz" --state "train steps=$steps" --shot shot.png
 done
+# a full disk: behind standard output, and under a picture, whose cause is said and whose old file stands
+if [ -e /dev/full ]; then
+    for flags in --help '--simulate 2x8x2x5 --print-state --script /dev/null' '--simulate 2x8x2x5 --dump-scene' '--simulate 2x8x2x5 --record -'; do
+        "$viz" $flags >/dev/full 2>err </dev/null
+        found="$? $(cat err)"
+        case $found in "1 moe-viz: "*': No space left on device') verdict "$flags on a full disk" '' ;; *) verdict "$flags on a full disk" "$found" ;; esac
+    done
+fi
+for ending in png svg pdf; do
+    echo before >"full.$ending"
+    (ulimit -f 4; "$viz" --simulate 2x8x2x5 --shot "full.$ending" >out 2>err)
+    found="$? $(cat err) $(head -c 9 "full.$ending") $(ls ./*.part 2>/dev/null)"
+    wanted="1 moe-viz: cannot write full.$ending: File too large; what was there before is unchanged before "
+    if [ "$found" = "$wanted" ]; then verdict "a $ending that finds no room" ''; else verdict "a $ending that finds no room" "expected '$wanted', found '$found'"; fi
+done
 # no font: a picture all the same, in plain letters, and a line that says so
 mkdir none
 echo "<?xml version=\"1.0\"?><fontconfig><dir>$work/none</dir><cachedir>$work/cache</cachedir></fontconfig>" >fonts.conf

@@ -1,5 +1,7 @@
 /* main.c: the `moe-viz` program. Enters: argv. Leaves: a window, a picture, a film or a text dump, and an exit code. Only this file ends the
  * program. Everything but the window works without a display and never starts SDL. */
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -351,12 +353,15 @@ static Status run(Settings *o, Fault *f) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to report, not the end of this program; ffmpeg inherits it */
     (void)fast_use(isa_best(), NULL); /* as moe does: speeds that are shown are those that one gets */
     Settings o;
     Fault f = {{0}};
     bool done = false;
     Status status = viz_options(&o, argc, argv, &done, &f);
     if (status == STATUS_OK && !done) status = run(&o, &f);
+    if ((fflush(stdout) != 0 || ferror(stdout) != 0) && status == STATUS_OK) /* a full disk behind a redirection */
+        status = fault(&f, STATUS_FAIL, "cannot write standard output: %s", strerror(errno));
     if (status != STATUS_OK) fprintf(stderr, "moe-viz: %s%s\n", f.text, status == STATUS_USAGE ? " (see: moe-viz --help)" : "");
     return (int)status;
 }
