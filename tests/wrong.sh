@@ -79,6 +79,22 @@ for ending in png svg pdf; do
     wanted="1 moe-viz: cannot write full.$ending: File too large; what was there before is unchanged before "
     if [ "$found" = "$wanted" ]; then verdict "a $ending that finds no room" ''; else verdict "a $ending that finds no room" "expected '$wanted', found '$found'"; fi
 done
+# films: a name is a name, whatever it looks like; what cannot be written is said in one line with its cause, and leaves nothing
+mkdir folder.mp4
+ln -s /dev/null link.mp4
+refused 'a film in no folder' 1 'cannot write none/film.mp4: No such file' "$viz" --simulate 1x8x2x5 --record none/film.mp4
+refused 'a film over a folder' 1 'cannot write folder.mp4: it is a folder' "$viz" --simulate 1x8x2x5 --record folder.mp4
+refused 'a film over a device' 1 'cannot write link.mp4: it is a device' "$viz" --simulate 1x8x2x5 --record link.mp4
+if command -v ffmpeg >/dev/null 2>&1; then
+    for name in a:b.mp4 -y.mp4 pipe:1.mp4 a%d.gif; do
+        "$viz" --simulate 1x8x2x5 --size 320x320 --speed 16 "--record=$name" >out 2>err </dev/null
+        found="$? $(cat out err) $([ -s "./$name" ] && echo written)"
+        if [ "$found" = '0  written' ]; then verdict "a film called $name" ''; else verdict "a film called $name" "$found"; fi
+    done
+    (ulimit -f 4; "$viz" --simulate 1x8x2x5 --size 640x360 --speed 16 --record film.mp4 >out 2>err)
+    found="$? $(wc -l <err | tr -d ' ') $(grep -c '^moe-viz: cannot write film.mp4: .*File too large' err) $(ls film.mp4* 2>/dev/null)"
+    if [ "$found" = '1 1 1 ' ]; then verdict 'a film that finds no room' ''; else verdict 'a film that finds no room' "$found: $(cat err)"; fi
+fi
 # no font: a picture all the same, in plain letters, and a line that says so
 mkdir none
 echo "<?xml version=\"1.0\"?><fontconfig><dir>$work/none</dir><cachedir>$work/cache</cachedir></fontconfig>" >fonts.conf
