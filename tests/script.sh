@@ -4,7 +4,7 @@
 set -u
 viz=${BUILD:-build}/moe-viz
 [ -x "$viz" ] || { echo "SKIP script: $viz was not built (SDL2 or cairo was not found)"; exit 0; }
-viz=$(realpath "$viz")
+viz=$(realpath "$viz") dense=$PWD/data/dense_active.gguf
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -46,6 +46,34 @@ run 'click token 6\nclick view 2\n' --print-state
 says 'click presses what the dump names' '^Stack .*token=6'
 run 'at 2:8\nhover expert 3\n' --dump-scene
 says 'hover shows a tooltip' 'text E3 '
+run 'at 2:1\nhover expert 3\n' --dump-scene
+says 'a tooltip counts what its card does not count yet as to come' 'text E3 in layer 2: will be asked by '
+run 'at 2:5\nhover expert 3\n' --dump-scene
+says 'a tooltip counts what its card counts' 'text E3 in layer 2: asked by '
+"$viz" --simulate 4x8x2x60 --versus-simulate 4x8x2x40 --state 'stack layer=4 beat=8 token=8' --dump-scene >out 2>errors; code=$?
+[ "$(grep -o '^part layer [1-4] ' out | sort -u | wc -l)" -eq 4 ] || code=9
+says 'two ways beside two texts have a bar a layer' '^twin '
+"$viz" --simulate 48x8x2x12 --view stack --dump-scene >out 2>errors; code=$?
+says 'a way too long for its panel says which layers it shows' 'text layers [0-9]* to 48 of 48$'
+run '' --dump-scene
+says 'bytes of weights say that they are those of the file' '^text weights touched of all resident, as stored$'
+if [ -f "$dense" ]; then
+    printf 'hover metric sparse flops-prompt\n' >script.txt
+    "$viz" --model "${dense%/*}/model.gguf" --text 'A red kite.' --view compare --no-measure --script script.txt --dump-scene >out 2>errors; code=$?
+    says 'Compare says how many bytes it counts a weight' '^text [0-9,]* weights of 4 bytes, [0-9,]* work for a token$'
+    says 'Compare says where the output head counts' '^text the output head counts at every token; the Route view runs it at the last alone$'
+    printf 'hover metric sparse validation\n' >script.txt
+    "$viz" --model "${dense%/*}/model.gguf" --text 'A red kite.' --view compare --no-measure --script script.txt --dump-scene >out 2>errors; code=$?
+    says 'Compare says whose validation loss it shows' '^text 0.* nats a token, as its training log.s last line says'
+
+    "$viz" --model "$dense" --text 'A red kite.' --dump-scene >out 2>errors; code=$?
+    says 'a dense model has no experts' '^text 4 dense layers, no experts, 4 tokens$'
+    says 'a dense model runs every weight' '^text dense: every weight runs$'
+    if grep -q 'top-0\|0 experts\|expert runs' out; then code=9; fi
+    says 'a dense model counts no experts' '^text no experts$'
+else
+    echo 'SKIP a dense model: data/dense_active.gguf is not here'
+fi
 run 'tour\nkey Enter\nclick tour next\nclick tour back\nkey Enter\n' --print-state
 says 'tour begins, and keys and clicks walk it' 'beat=2 .*tour=intro:3'
 run 'tour 4\n' --dump-scene

@@ -280,6 +280,33 @@ static void test_a_formula_gives_its_number(void **state) {
 
 /* ---- layout ---- */
 
+/* While the timeline is dragged, the sentence above it is what one reads. */
+static void test_the_timelines_tooltip_leaves_the_sentence_free(void **state) {
+    (void)state;
+    Picture p;
+    picture_open(&p, &eight);
+    stand_at(&p, 1, BEAT_SEND);
+    picture_build(&p, 1280, 720);
+    double x = -1, y = -1, sentence = -1;
+    for (size_t i = 0; i < p.list.tag_count; i++) {
+        const DrawTag *tag = &p.list.tags[i];
+        if (tag->kind == TAG_TICK && tag->layer == 1) x = tag->x + tag->w / 2, y = tag->y + tag->h / 2;
+        if (tag->kind == TAG_NARRATION) sentence = tag->y;
+    }
+    assert_true(x >= 0 && sentence >= 0);
+    view_hover(&p.v, x, y);
+    picture_build(&p, 1280, 720);
+    bool found = false;
+    for (size_t i = 0; i < p.list.item_count; i++) {
+        const DrawItem *it = &p.list.items[i];
+        if (it->kind != DRAW_TEXT || strcmp(p.list.text + it->first, "click or drag to go there") != 0) continue;
+        found = true;
+        assert_true(it->y + it->h <= sentence);
+    }
+    assert_true(found);
+    picture_close(&p);
+}
+
 static void test_no_text_is_cut_or_crowded_at_any_scale(void **state) {
     (void)state;
     static const int windows[][2] = {{1280, 720}, {1920, 1080}, {3840, 2160}, {1400, 1050}};
@@ -412,6 +439,7 @@ int main(void) {
         cmocka_unit_test(test_balance_is_the_spread_that_training_logs),
         cmocka_unit_test(test_the_dump_holds_the_words_of_the_screen),
         cmocka_unit_test(test_a_formula_gives_its_number),
+        cmocka_unit_test(test_the_timelines_tooltip_leaves_the_sentence_free),
         cmocka_unit_test(test_no_text_is_cut_or_crowded_at_any_scale),
         cmocka_unit_test(test_experts_do_not_overlap_and_can_be_found),
         cmocka_unit_test(test_any_bytes_become_text),

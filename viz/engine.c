@@ -29,6 +29,7 @@ struct Source {
     bool answered; /* `answer` or `reason` waits to be fetched */
     Trace *answer; /* NULL: it failed, and `reason` says why */
     Fault reason;
+    Status outcome; /* of the answer: a flag's value that the model refuses is wrong usage */
     bool samples_wanted, samples_done;
     Samples samples; /* the thread's until samples_done, then everyone's to read */
 };
@@ -137,7 +138,7 @@ static void run_samples(Source *s, const Loaded *loaded) {
 }
 
 /* Puts the result into the mailbox, unless a newer prompt has superseded it. */
-static void hand_over(Source *s, Trace *trace, const Fault *reason) {
+static void hand_over(Source *s, Trace *trace, Status outcome, const Fault *reason) {
     pthread_mutex_lock(&s->mutex);
     s->running = false;
     Trace *dropped = trace;
@@ -146,6 +147,7 @@ static void hand_over(Source *s, Trace *trace, const Fault *reason) {
         s->answered = true;
         s->answer = trace;
         s->reason = *reason;
+        s->outcome = outcome;
     }
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->mutex);
@@ -156,7 +158,8 @@ static void *engine_thread(void *argument) {
     Source *s = argument;
     Loaded loaded;
     Fault load_fault = {{0}};
-    const bool opened = loaded_open(&loaded, s->model_path[0] == '\0' ? NULL : s->model_path, s->experts_used, &load_fault) == STATUS_OK;
+    const Status opening = loaded_open(&loaded, s->model_path[0] == '\0' ? NULL : s->model_path, s->experts_used, &load_fault);
+    const bool opened = opening == STATUS_OK;
     char prompt[sizeof s->prompt];
     for (Job job; (job = next_job(s, prompt)) != JOB_END;) {
         if (job == JOB_SAMPLES) {
@@ -165,8 +168,8 @@ static void *engine_thread(void *argument) {
         }
         Trace *trace = NULL;
         Fault reason = load_fault;
-        if (opened) (void)run_prompt(&trace, s, &loaded, prompt, &reason);
-        hand_over(s, trace, &reason);
+        const Status status = opened ? run_prompt(&trace, s, &loaded, prompt, &reason) : opening;
+        hand_over(s, trace, status, &reason);
     }
     if (opened) loaded_close(&loaded);
     return NULL;
@@ -309,8 +312,8 @@ Status source_wait(Source *s, Trace **trace, Fault *f) {
     pthread_mutex_lock(&s->mutex);
     while (!s->answered && (s->wanted || s->running)) pthread_cond_wait(&s->changed, &s->mutex);
     const bool came = s->answered;
+    const Status outcome = s->outcome;
     if (came) take_answer(s, trace, f);
     pthread_mutex_unlock(&s->mutex);
-    if (!came) return fault(f, STATUS_FAIL, "no prompt was asked for");
-    return *trace == NULL ? STATUS_FAIL : STATUS_OK;
+    return came ? outcome : fault(f, STATUS_FAIL, "no prompt was asked for");
 }

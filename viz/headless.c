@@ -57,7 +57,7 @@ Status headless_train(LaneRun *lanes, View *v, double *owed_ms, double ms, Fault
 
 static Status advance(void *self, double ms, Fault *f) {
     Stand *s = self;
-    const Status status = headless_train(*s->h->lanes, s->h->view, &s->owed_ms, ms, f);
+    const Status status = headless_train(s->h->lanes, s->h->view, &s->owed_ms, ms, f);
     view_advance(s->h->view, *s->h->trace, ms);
     return status;
 }

@@ -12,7 +12,7 @@ typedef struct {
     View *view;
     int width_px, height_px;
     const char *film; /* of the whole script, or NULL */
-    LaneRun **lanes; /* the Train view's; *lanes is NULL until `complete` opens them */
+    LaneRun *lanes; /* the Train view's */
     void *context; /* of `complete`, which brings what a page shows beyond the trace, and waits for it */
     Status (*complete)(void *context, View *v, const Trace *t, Fault *f);
 } Headless;

@@ -4,6 +4,7 @@
  * are the trainer's own. Next: lanes_run.c. */
 #include "viz/lanes.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ static Status number_part(double *out, const char *flag, const char *text, size_
     char word[64], *end;
     if (part(word, sizeof word, text, lane)) {
         *out = strtod(word, &end);
-        if (end != word && *end == '\0' && isfinite(*out)) return STATUS_OK;
+        if (end != word && *end == '\0' && !isspace((unsigned char)word[0]) && isfinite(*out)) return STATUS_OK;
     }
     return fault(f, STATUS_USAGE, "%s: expected a number, or two with a comma between for the two lanes; found \"%.80s\"", flag, text);
 }
@@ -39,9 +40,9 @@ static Status rule_part(const RoutingRule **out, const char *text, size_t lane, 
 }
 
 static Status vocab(size_t *out, const char *text, Fault *f) {
-    char *end;
-    *out = strcmp(text, "bytes") == 0 ? VOCAB_BYTES : (size_t)strtoul(text, &end, 10);
-    if (*out >= VOCAB_BYTES && *out <= 65536 && (*out == VOCAB_BYTES || *end == '\0')) return STATUS_OK;
+    const bool plain = text[0] != '\0' && text[strspn(text, "0123456789")] == '\0'; /* strtoul alone takes signs and blanks too */
+    *out = strcmp(text, "bytes") == 0 ? VOCAB_BYTES : plain ? (size_t)strtoul(text, NULL, 10) : 0;
+    if (*out >= VOCAB_BYTES && *out <= 65536) return STATUS_OK;
     return fault(f, STATUS_USAGE, "--vocab: expected a whole number from %d to 65536, or bytes; found \"%.80s\"", VOCAB_BYTES, text);
 }
 
@@ -90,17 +91,26 @@ static Status one_lane(TrainConfig *c, const LaneSettings *s, size_t lane, Fault
     return status == STATUS_OK ? train_config_check(c, f) : status;
 }
 
+/* "2@150:0.1" and how long it is; false: it is none. scanf alone takes blanks and signs too. */
+static bool read_change(LaneChange *c, int *used, const char *at) {
+    const size_t length = strcspn(at, ",");
+    if (strspn(at, "0123456789@:.eE+-") < length || sscanf(at, "%1zu@%6zu:%lf%n", &c->lane, &c->step, &c->weight, used) != 3) return false;
+    return (size_t)*used == length && c->lane >= 1 && c->lane <= LANE_COUNT && c->step >= 1 && c->weight >= 0 && c->weight <= 1e6;
+}
+
 static Status changes_of(LaneChanges *changes, const char *text, Fault *f) {
+    bool more = text != NULL;
     changes->count = 0;
-    for (const char *at = text; at != NULL && *at != '\0';) {
+    for (const char *at = text; more;) {
         LaneChange c;
         int used = 0;
-        const bool read = sscanf(at, "%1zu@%6zu:%lf%n", &c.lane, &c.step, &c.weight, &used) == 3 && (at[used] == '\0' || at[used] == ',');
-        if (!read || c.lane < 1 || c.lane > LANE_COUNT || c.step < 1 || !(c.weight >= 0 && c.weight <= 1e6) || changes->count == LANE_CHANGES_MAX)
-            return fault(f, STATUS_USAGE, "--aux-at: expected lane@step:weight, such as 2@150:0.1, with commas between; found \"%.80s\"", at);
+        if (!read_change(&c, &used, at) || changes->count == LANE_CHANGES_MAX)
+            return fault(f, STATUS_USAGE, "--aux-at: expected lane@step:weight, such as 2@150:0.1, with commas between; found \"%.80s\"",
+                         at[0] != '\0' ? at : text);
         c.lane--;
         changes->list[changes->count++] = c;
-        at += used + (at[used] == ',');
+        more = at[used] == ',';
+        at += used + more;
     }
     return STATUS_OK;
 }

@@ -1,5 +1,7 @@
 /* main.c: the `moe-viz` program. Enters: argv. Leaves: a window, a picture, a film or a text dump, and an exit code. Only this file ends the
  * program. Everything but the window works without a display and never starts SDL. */
+#include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,13 +25,10 @@ static const char DEFAULT_PROMPT[] = "Little Ida has a red kite on the hill. Old
 
 enum { SECOND_TEXT_WORD = 13 }; /* another text: its words begin here */
 
-static Status simulate(Trace *t, const char *text, size_t first_word, Fault *f) {
-    size_t n[4] = {0};
-    char rest = '\0';
-    const int found = sscanf(text, "%5zux%5zux%5zux%5zu%c", &n[0], &n[1], &n[2], &n[3], &rest);
-    const bool good = found == 4 && n[0] >= 1 && n[0] <= 256 && n[1] >= 1 && n[1] <= 1024 && n[2] >= 1 && n[2] <= n[1] && n[3] >= 1 && n[3] <= 4096;
-    if (!good)
-        return fault(f, STATUS_USAGE, "--simulate: expected layers x experts x experts used x tokens, such as 4x8x2x12; found \"%.60s\"", text);
+static Status simulate(Trace *t, const char *flag, const char *text, size_t first_word, Fault *f) {
+    size_t n[4];
+    const Status status = viz_simulation(n, flag, text, f);
+    if (status != STATUS_OK) return status;
     const Simulation s = {.tokens = n[3],
                           .experts = n[1],
                           .top_k = n[2],
@@ -61,7 +60,7 @@ static Status read_prompt(char **prompt, const char *text, Fault *f) {
 
 /* Opens the source; asks for the first prompt. `wait`: until the trace is there. */
 static Status begin(Source **source, Trace **trace, const Settings *o, bool wait, Fault *f) {
-    if (o->simulate != NULL) return simulate(*trace, o->simulate, 0, f);
+    if (o->simulate != NULL) return simulate(*trace, "--simulate", o->simulate, 0, f);
     Status status = o->trace != NULL ? source_open_trace(source, o->trace, f) : source_open_model(source, o->model, o->experts_used, f);
     if (status != STATUS_OK) return status;
     if (o->trace == NULL && o->noise != SIZE_MAX) source_draw_noise(*source, o->noise);
@@ -82,18 +81,15 @@ static Status begin(Source **source, Trace **trace, const Settings *o, bool wait
 
 /* The second text's trace, if one was asked for; the first is there already. *versus stays NULL otherwise. */
 static Status begin_versus(Trace **versus, Source *source, const Settings *o, Fault *f) {
-    if ((o->versus != NULL) + (o->versus_trace != NULL) + (o->versus_simulate != NULL) > 1)
-        return fault(f, STATUS_USAGE, "--versus, --versus-trace and --versus-simulate: only one of them");
     if (o->versus != NULL) {
-        if (o->trace != NULL || o->simulate != NULL)
-            return fault(f, STATUS_USAGE, "--versus runs a model on its text: with --trace use --versus-trace, with --simulate --versus-simulate");
         const Status status = source_ask(source, o->versus, f);
         return status == STATUS_OK ? source_wait(source, versus, f) : status;
     }
     if (o->versus_trace == NULL && o->versus_simulate == NULL) return STATUS_OK;
     Trace *t = calloc(1, sizeof *t);
     if (t == NULL) return fault(f, STATUS_FAIL, "out of memory");
-    const Status status = o->versus_trace != NULL ? trace_load(t, o->versus_trace, f) : simulate(t, o->versus_simulate, SECOND_TEXT_WORD, f);
+    const Status status =
+        o->versus_trace != NULL ? trace_load(t, o->versus_trace, f) : simulate(t, "--versus-simulate", o->versus_simulate, SECOND_TEXT_WORD, f);
     if (status == STATUS_OK)
         *versus = t;
     else
@@ -139,9 +135,6 @@ static View make_view(const Settings *o) {
 
 /* ---- the Train view ---- */
 
-static bool starts_with_train(const char *text) { return text != NULL && strncasecmp(text, "train", 5) == 0 && (text[5] == '\0' || text[5] == ' '); }
-static bool shows_training(const Settings *o) { return starts_with_train(o->view) || starts_with_train(o->state); }
-
 /* The value of name= in a state line; false: it is not there. */
 static bool state_value(char *out, size_t room, const char *state, const char *name) {
     const char *at = state == NULL ? NULL : strstr(state, name);
@@ -151,16 +144,27 @@ static bool state_value(char *out, size_t room, const char *state, const char *n
     return true;
 }
 
-/* Both lanes, set up and not yet training. A state line knows how many steps there were, and where weights changed. */
+/* The steps that a state line speaks of. */
+static Status read_steps(size_t *steps, const char *state, Fault *f) {
+    char text[32];
+    if (!state_value(text, sizeof text, state, " steps=")) return STATUS_OK;
+    const size_t digits = strspn(text, "0123456789");
+    *steps = digits > 0 && digits < 10 && text[digits] == '\0' ? (size_t)strtoul(text, NULL, 10) : SIZE_MAX;
+    if (*steps <= LANE_STEPS_MAX) return STATUS_OK;
+    return fault(f, STATUS_USAGE, "--state: steps=%s: expected a whole number from 0 to %d", text, LANE_STEPS_MAX);
+}
+
+/* Both lanes, set up and not yet training, whatever is shown: 3 may be pressed, and a flag of theirs that is wrong is said at once. A state line
+ * knows how many steps there were, and where weights changed. */
 static Status begin_lanes(LaneRun **run, Settings *o, View *v, Fault *f) {
-    char steps[32];
-    o->lanes.experts_used = shows_training(o) ? o->experts_used : 0;
-    if (starts_with_train(o->state)) {
+    Status status = STATUS_OK;
+    o->lanes.experts_used = viz_shows_training(o) ? o->experts_used : 0;
+    if (viz_names_training(o->state)) {
         if (state_value(o->state_changes, sizeof o->state_changes, o->state, " aux-at=") && o->lanes.changes == NULL)
             o->lanes.changes = o->state_changes;
-        if (state_value(steps, sizeof steps, o->state, " steps=")) o->state_steps = (size_t)strtoul(steps, NULL, 10);
+        status = read_steps(&o->state_steps, o->state, f);
     }
-    const Status status = lanes_new(run, &o->lanes, f);
+    if (status == STATUS_OK) status = lanes_new(run, &o->lanes, f);
     if (status == STATUS_OK) v->lanes = lanes_of(*run);
     return status;
 }
@@ -221,8 +225,8 @@ static Status run_files(const Settings *o, const char *shot, const char *film, c
 
 /* All that is to be shown without a window. */
 static Status begin_files(const Settings *o, LaneRun *lanes, Source **source, Trace **trace, Trace **versus, View *v, Fault *f) {
-    Status status = shows_training(o) ? train_lanes(lanes, o, f) : begin(source, trace, o, true, f);
-    if (status == STATUS_OK && !shows_training(o)) status = begin_versus(versus, *source, o, f);
+    Status status = viz_shows_training(o) ? train_lanes(lanes, o, f) : begin(source, trace, o, true, f);
+    if (status == STATUS_OK && !viz_shows_training(o)) status = begin_versus(versus, *source, o, f);
     return status == STATUS_OK ? set_view(v, o, *trace, *versus, f) : status;
 }
 
@@ -265,7 +269,7 @@ static Status run_window(const Settings *o, LaneRun *lanes, Script *script, Sour
     const bool placed = o->at != NULL || o->state != NULL || script != NULL || o->tour != NULL || has_versus(o);
     Status status = begin(source, trace, o, placed, f);
     if (status == STATUS_OK) status = begin_versus(versus, *source, o, f);
-    if (status == STATUS_OK && starts_with_train(o->state)) status = train_lanes(lanes, o, f);
+    if (status == STATUS_OK && viz_names_training(o->state)) status = train_lanes(lanes, o, f);
     if (status == STATUS_OK && (placed || (*trace)->tokens > 0)) status = set_view(v, o, *trace, *versus, f);
     if (status == STATUS_OK && o->view != NULL) status = set_page(v, o->view, f);
     if (status == STATUS_OK && (*trace)->tokens > 0 && o->at == NULL && o->state == NULL && v->tour == NULL)
@@ -294,26 +298,18 @@ static Status run_window(const Settings *o, LaneRun *lanes, Script *script, Sour
     return status;
 }
 
-typedef struct {
-    Settings *o;
-    LaneRun **lanes;
-} Completing;
-
-/* What a page shows beyond the trace, once it is looked at: the lanes of the Train view, Compare's three models, for another text again. */
+/* What a page shows beyond the trace, once it is looked at: Compare's three models, for another text again. */
 static Status complete_page(void *context, View *v, const Trace *t, Fault *f) {
     static Duel duel;
-    const Completing *c = context;
-    if (v->page == PAGE_TRAIN && *c->lanes == NULL) return begin_lanes(c->lanes, c->o, v, f);
     if (v->page == PAGE_COMPARE && v->duel != NULL && (v->measure || compare_duel(t, v) == NULL)) v->duel = NULL;
     v->measure = false;
-    return finish_duel(&duel, c->o, t, v, f);
+    return finish_duel(&duel, context, t, v, f);
 }
 
 /* A script without a window; what it ends at is what --shot, --dump-scene and --print-state show. */
-static Status run_script(Settings *o, LaneRun **lanes, Script *script, Source *source, Trace **trace, Trace **versus, View *v, int width_px,
+static Status run_script(Settings *o, LaneRun *lanes, Script *script, Source *source, Trace **trace, Trace **versus, View *v, int width_px,
                          int height_px, Fault *f) {
-    Completing completing = {o, lanes};
-    const Headless headless = {source, trace, versus, v, width_px, height_px, o->record, lanes, &completing, complete_page};
+    const Headless headless = {source, trace, versus, v, width_px, height_px, o->record, lanes, o, complete_page};
     Status status = headless_run(&headless, script, f);
     if (status == STATUS_OK && (o->shot != NULL || o->dump_scene))
         status = still_run(o->shot, o->dump_scene ? stdout : NULL, *trace, v, width_px, height_px, f);
@@ -338,12 +334,12 @@ static Status run(Settings *o, Fault *f) {
     if (o->script_path != NULL) status = script_read(&script, o->script_path, f);
     const bool windowed = o->script_path != NULL ? o->in_window : o->shot == NULL && o->record == NULL && !o->dump_scene;
     LaneRun *lanes = NULL;
-    if (status == STATUS_OK && (windowed || shows_training(o))) status = begin_lanes(&lanes, o, &view, f);
+    if (status == STATUS_OK) status = begin_lanes(&lanes, o, &view, f);
     if (status == STATUS_OK && windowed) {
         status = run_window(o, lanes, script, &source, &trace, &versus, &view, width_px, height_px, f);
     } else if (status == STATUS_OK) {
         status = begin_files(o, lanes, &source, &trace, &versus, &view, f);
-        if (status == STATUS_OK && script != NULL) status = run_script(o, &lanes, script, source, &trace, &versus, &view, width_px, height_px, f);
+        if (status == STATUS_OK && script != NULL) status = run_script(o, lanes, script, source, &trace, &versus, &view, width_px, height_px, f);
         if (status == STATUS_OK && view.open_expert >= 0 && source != NULL) view.samples = source_wait_samples(source);
         if (status == STATUS_OK && script == NULL) status = run_files(o, o->shot, o->record, trace, &view, width_px, height_px, f);
     }
@@ -357,12 +353,15 @@ static Status run(Settings *o, Fault *f) {
 }
 
 int main(int argc, char **argv) {
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to report, not the end of this program; ffmpeg inherits it */
     (void)fast_use(isa_best(), NULL); /* as moe does: speeds that are shown are those that one gets */
     Settings o;
     Fault f = {{0}};
     bool done = false;
     Status status = viz_options(&o, argc, argv, &done, &f);
     if (status == STATUS_OK && !done) status = run(&o, &f);
+    if ((fflush(stdout) != 0 || ferror(stdout) != 0) && status == STATUS_OK) /* a full disk behind a redirection */
+        status = fault(&f, STATUS_FAIL, "cannot write standard output: %s", strerror(errno));
     if (status != STATUS_OK) fprintf(stderr, "moe-viz: %s%s\n", f.text, status == STATUS_USAGE ? " (see: moe-viz --help)" : "");
     return (int)status;
 }

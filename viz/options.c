@@ -1,7 +1,11 @@
-/* options.c: the table of flags of `moe-viz`. The function is as long as the table: a flag is a row. */
+/* options.c: the table of flags of `moe-viz`, and what they may not say together. The first function is as long as the table: a flag is a row. */
 #include "viz/options.h"
 
 #include "cli/cli.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 static const Command viz_command = {
     "moe-viz",
@@ -11,7 +15,7 @@ static const Command viz_command = {
     NULL,
 };
 
-Status viz_options(Settings *o, int argc, char **argv, bool *done, Fault *f) {
+static Status read_flags(Settings *o, int argc, char **argv, bool *done, Fault *f) {
     *o = (Settings){.size = "1280x720", .scale = 1, .speed = 1, .noise = SIZE_MAX, .lanes = lane_defaults};
     const Option table[] = {
         {"--text", OPT_TEXT, &o->text, 0, 0, NULL, "TEXT", "the first sentence; - reads standard input"},
@@ -73,4 +77,70 @@ Status viz_options(Settings *o, int argc, char **argv, bool *done, Fault *f) {
         {NULL, OPT_FLAG, NULL, 0, 0, NULL, NULL, NULL},
     };
     return options_parse(&viz_command, table, argc, argv, NULL, NULL, done, f);
+}
+
+/* ---- what they say together ---- */
+
+bool viz_names_training(const char *text) { return text != NULL && strncasecmp(text, "train", 5) == 0 && (text[5] == '\0' || text[5] == ' '); }
+bool viz_shows_training(const Settings *o) { return viz_names_training(o->view) || viz_names_training(o->state); }
+
+Status viz_simulation(size_t sizes[4], const char *flag, const char *text, Fault *f) {
+    const bool plain = text[strspn(text, "0123456789x")] == '\0'; /* scanf alone takes signs and blanks too */
+    size_t *n = sizes;
+    int used = 0;
+    const bool read = plain && sscanf(text, "%5zux%5zux%5zux%5zu%n", &n[0], &n[1], &n[2], &n[3], &used) == 4 && text[used] == '\0';
+    if (read && n[0] >= 1 && n[0] <= 256 && n[1] >= 1 && n[1] <= 1024 && n[2] >= 1 && n[2] <= n[1] && n[3] >= 1 && n[3] <= 4096) return STATUS_OK;
+    return fault(f, STATUS_USAGE, "%s: expected layers x experts x experts used x tokens, such as 4x8x2x12; found \"%.60s\"", flag, text);
+}
+
+/* What is shown comes from one place: a saved trace and made-up routing run no model, so whatever a model is told would be read by nobody. */
+static Status check_source(const Settings *o, Fault *f) {
+    const char *other = o->simulate != NULL ? "--simulate" : o->trace != NULL ? "--trace" : NULL;
+    if (o->simulate != NULL && o->trace != NULL)
+        return fault(f, STATUS_USAGE, "--simulate and --trace contradict each other: only one of them can be shown; leave one out");
+    if (other != NULL && o->versus != NULL)
+        return fault(f, STATUS_USAGE, "--versus runs a model on its text: with --trace use --versus-trace, with --simulate --versus-simulate");
+    const struct {
+        const char *flag;
+        bool given;
+    } models[] = {
+        {"--model", o->model != NULL},
+        {"--text", o->text != NULL},
+        {"--noise", o->noise != SIZE_MAX},
+        {"--experts-used", o->experts_used > 0 && !viz_shows_training(o)},
+        {"--dense-active", o->dense[LANE_ACTIVE] != NULL},
+        {"--dense-total", o->dense[LANE_TOTAL] != NULL},
+    };
+    for (size_t i = 0; other != NULL && i < sizeof models / sizeof *models; i++) {
+        if (models[i].given)
+            return fault(f, STATUS_USAGE, "%s and %s contradict each other: %s runs no model; leave one out", other, models[i].flag,
+                         o->simulate != NULL ? "made-up routing" : "a saved trace");
+    }
+    return STATUS_OK;
+}
+
+/* A file that is looked at later, or on another page alone, is missed now. */
+static Status check_files(const Settings *o, Fault *f) {
+    const char *const files[] = {o->trace, o->model, o->versus_trace, o->dense[LANE_ACTIVE], o->dense[LANE_TOTAL]};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (files[i] != NULL && access(files[i], R_OK) != 0) return fault(f, STATUS_FAIL, "cannot read %s: %s", files[i], strerror(errno));
+    }
+    return STATUS_OK;
+}
+
+static Status check_together(const Settings *o, Fault *f) {
+    if ((o->versus != NULL) + (o->versus_trace != NULL) + (o->versus_simulate != NULL) > 1)
+        return fault(f, STATUS_USAGE, "--versus, --versus-trace and --versus-simulate: only one of them");
+    if (o->text != NULL && o->script_path != NULL && strcmp(o->text, "-") == 0 && strcmp(o->script_path, "-") == 0)
+        return fault(f, STATUS_USAGE, "--text - and --script - contradict each other: standard input is read once; name a file for one of them");
+    size_t sizes[4];
+    Status status = check_source(o, f);
+    if (status == STATUS_OK && o->simulate != NULL) status = viz_simulation(sizes, "--simulate", o->simulate, f);
+    if (status == STATUS_OK && o->versus_simulate != NULL) status = viz_simulation(sizes, "--versus-simulate", o->versus_simulate, f);
+    return status == STATUS_OK ? check_files(o, f) : status;
+}
+
+Status viz_options(Settings *o, int argc, char **argv, bool *done, Fault *f) {
+    const Status status = read_flags(o, argc, argv, done, f);
+    return status == STATUS_OK && !*done ? check_together(o, f) : status;
 }

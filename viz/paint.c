@@ -7,6 +7,7 @@
 #include <cairo-pdf.h>
 #include <cairo-svg.h>
 #include <cairo.h>
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -208,8 +209,18 @@ Status paint_pixels(unsigned char *pixels, int width_px, int height_px, int stri
     return status;
 }
 
+/* Where a picture's bytes go; cairo and libpng say that a write failed, and not why. */
+typedef struct {
+    FILE *file;
+    int cause; /* errno of the first write that failed */
+} Sink;
+
 static cairo_status_t write_bytes(void *closure, const unsigned char *bytes, unsigned int count) {
-    return fwrite(bytes, 1, count, closure) == count ? CAIRO_STATUS_SUCCESS : CAIRO_STATUS_WRITE_ERROR;
+    Sink *sink = closure;
+    errno = 0;
+    if (fwrite(bytes, 1, count, sink->file) == count) return CAIRO_STATUS_SUCCESS;
+    if (sink->cause == 0) sink->cause = errno != 0 ? errno : EIO;
+    return CAIRO_STATUS_WRITE_ERROR;
 }
 
 typedef enum { FILE_PNG, FILE_SVG, FILE_PDF, FILE_OTHER } FileKind;
@@ -220,11 +231,11 @@ static FileKind file_kind(const char *path) {
     return strcasecmp(dot, ".png") == 0 ? FILE_PNG : strcasecmp(dot, ".svg") == 0 ? FILE_SVG : strcasecmp(dot, ".pdf") == 0 ? FILE_PDF : FILE_OTHER;
 }
 
-static cairo_surface_t *make_surface(FileKind kind, FILE *file, const DrawList *list) {
+static cairo_surface_t *make_surface(FileKind kind, Sink *sink, const DrawList *list) {
     const double w = list->width_px, h = list->height_px;
     if (kind == FILE_PNG) return cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)w, (int)h);
-    if (kind == FILE_SVG) return cairo_svg_surface_create_for_stream(write_bytes, file, w, h);
-    return cairo_pdf_surface_create_for_stream(write_bytes, file, w, h);
+    if (kind == FILE_SVG) return cairo_svg_surface_create_for_stream(write_bytes, sink, w, h);
+    return cairo_pdf_surface_create_for_stream(write_bytes, sink, w, h);
 }
 
 Status paint_file(const char *path, const DrawList *list, Fault *f) {
@@ -233,15 +244,17 @@ Status paint_file(const char *path, const DrawList *list, Fault *f) {
     OutFile out;
     Status status = outfile_open(&out, path, f);
     if (status != STATUS_OK) return status;
-    cairo_surface_t *surface = make_surface(kind, out.file, list);
+    Sink sink = {out.file, 0};
+    cairo_surface_t *surface = make_surface(kind, &sink, list);
     status = paint_surface(surface, list, f);
-    if (status == STATUS_OK && kind == FILE_PNG && cairo_surface_write_to_png_stream(surface, write_bytes, out.file) != CAIRO_STATUS_SUCCESS)
+    if (status == STATUS_OK && kind == FILE_PNG && cairo_surface_write_to_png_stream(surface, write_bytes, &sink) != CAIRO_STATUS_SUCCESS)
         status = fault(f, STATUS_FAIL, "%s: writing the picture failed", path);
     cairo_surface_finish(surface);
     if (status == STATUS_OK && cairo_surface_status(surface) != CAIRO_STATUS_SUCCESS)
         status = fault(f, STATUS_FAIL, "%s: %s", path, cairo_status_to_string(cairo_surface_status(surface)));
     cairo_surface_destroy(surface);
     if (status == STATUS_OK) return outfile_commit(&out, f);
+    if (sink.cause != 0) (void)fault(f, STATUS_FAIL, "cannot write %s: %s; what was there before is unchanged", path, strerror(sink.cause));
     outfile_abandon(&out);
     return status;
 }

@@ -17,7 +17,8 @@
 extern char **environ;
 
 struct Film {
-    char path[4096], temporary[4096 + 32];
+    OutFile out; /* unless the frames are raw: ffmpeg writes to its temporary name */
+    FILE *words; /* what ffmpeg says, kept for one line of ours */
     const Trace *trace;
     View view;
     int width_px, height_px;
@@ -33,12 +34,25 @@ static bool ends_with(const char *text, const char *end) {
     return n > m && strcmp(text + n - m, end) == 0;
 }
 
-/* Starts ffmpeg reading raw frames from a pipe. No shell is involved, so a path may hold any character. */
+/* Its standard input is the pipe, its standard error the file. No shell is involved, so a path may hold any character. */
+static int spawn_ffmpeg(Film *film, const char *const *words, int input) {
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, fileno(film->words), STDERR_FILENO);
+    posix_spawn_file_actions_addclose(&actions, input);
+    const int failed = posix_spawnp(&film->ffmpeg, "ffmpeg", &actions, NULL, (char **)(uintptr_t)words, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (failed != 0) film->ffmpeg = 0;
+    return failed;
+}
+
+/* Starts ffmpeg reading raw frames from a pipe. */
 static Status start_ffmpeg(Film *film, Fault *f) {
     int ends[2];
-    char size[32], rate[16];
-    const bool gif = ends_with(film->path, ".gif");
-    snprintf(film->temporary, sizeof film->temporary, "%s.%ld.part%s", film->path, (long)getpid(), gif ? ".gif" : ".mp4");
+    char size[32], rate[16], name[sizeof film->out.temporary + 8];
+    const bool gif = ends_with(film->out.path, ".gif");
+    snprintf(name, sizeof name, "file:%s", film->out.temporary); /* or "a:b" would be a protocol and "-y" a flag */
     snprintf(size, sizeof size, "%dx%d", film->width_px, film->height_px);
     snprintf(rate, sizeof rate, "%d", FILM_FPS);
     /* MP4: even sides, since 4:2:0 halves the colour planes. GIF: half the frames, one palette made from the film itself. */
@@ -49,25 +63,33 @@ static Status start_ffmpeg(Film *film, Fault *f) {
         const char *mp4[] = {"-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p", "-movflags", "+faststart"};
         for (size_t i = 0; i < sizeof mp4 / sizeof *mp4; i++) words[n++] = mp4[i];
     }
-    words[n++] = film->temporary;
-    words[n] = NULL;
+    const char *const end[] = {"-f", gif ? "gif" : "mp4", name, NULL};
+    for (size_t i = 0; i < sizeof end / sizeof *end; i++) words[n++] = end[i];
+    film->words = tmpfile();
+    if (film->words == NULL) return fault(f, STATUS_FAIL, "no room for what ffmpeg says: %s", strerror(errno));
     if (pipe(ends) != 0) return fault(f, STATUS_FAIL, "no pipe to ffmpeg: %s", strerror(errno));
     fcntl(ends[1], F_SETFD, FD_CLOEXEC); /* or ffmpeg would hold its own input open and never see the end */
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[0], STDIN_FILENO);
-    posix_spawn_file_actions_addclose(&actions, ends[0]);
-    const int failed = posix_spawnp(&film->ffmpeg, "ffmpeg", &actions, NULL, (char **)(uintptr_t)words, environ);
-    posix_spawn_file_actions_destroy(&actions);
+    const int failed = spawn_ffmpeg(film, words, ends[0]);
     close(ends[0]);
-    if (failed != 0) {
-        close(ends[1]);
-        film->ffmpeg = 0;
-        return fault(f, STATUS_FAIL, "a film needs ffmpeg (%s): install it (Debian: apt install ffmpeg), or make a picture with --shot",
-                     strerror(failed));
+    if (failed == 0) return film->pipe = ends[1], STATUS_OK;
+    close(ends[1]);
+    return fault(f, STATUS_FAIL, "a film needs ffmpeg (%s): install it (Debian: apt install ffmpeg), or make a picture with --shot",
+                 strerror(failed));
+}
+
+/* The last line that ffmpeg said (it is asked for errors alone); false: it said nothing, and its exit code must do. */
+static bool last_words(char *out, size_t room, FILE *words, int code) {
+    char line[256];
+    snprintf(out, room, "status %d", WIFEXITED(code) ? WEXITSTATUS(code) : -1);
+    bool any = false;
+    rewind(words);
+    while (fgets(line, sizeof line, words) != NULL) {
+        line[strcspn(line, "\r\n")] = '\0';
+        if (line[0] == '\0') continue;
+        any = true;
+        snprintf(out, room, "%s", line);
     }
-    film->pipe = ends[1];
-    return STATUS_OK;
+    return any;
 }
 
 Status film_start(Film **out, const char *path, int width_px, int height_px, Fault *f) {
@@ -76,7 +98,6 @@ Status film_start(Film **out, const char *path, int width_px, int height_px, Fau
     if (!raw && !ends_with(path, ".mp4") && !ends_with(path, ".gif")) {
         return fault(f, STATUS_USAGE, "--record: expected a name that ends in .mp4 or .gif, or - for raw frames; found \"%s\"", path);
     }
-    if (strlen(path) >= sizeof((Film *)0)->path) return fault(f, STATUS_USAGE, "--record: the path is too long");
     Film *film = calloc(1, sizeof *film);
     unsigned char *pixels = malloc((size_t)width_px * (size_t)height_px * 4);
     if (film == NULL || pixels == NULL) {
@@ -84,10 +105,10 @@ Status film_start(Film **out, const char *path, int width_px, int height_px, Fau
         return fault(f, STATUS_FAIL, "out of memory for frames of %d×%d", width_px, height_px);
     }
     *film = (Film){.width_px = width_px, .height_px = height_px, .pixels = pixels, .pipe = raw ? STDOUT_FILENO : -1};
-    snprintf(film->path, sizeof film->path, "%s", path);
     draw_init(&film->list, paint_measure());
     signal(SIGPIPE, SIG_IGN); /* a reader that goes away is an error to report, not the end of this program */
-    const Status status = raw ? STATUS_OK : start_ffmpeg(film, f);
+    Status status = raw ? STATUS_OK : outfile_open(&film->out, path, f); /* what cannot be written is said before there is a film */
+    if (status == STATUS_OK && !raw) status = start_ffmpeg(film, f);
     if (status != STATUS_OK) {
         film_close(film, false, NULL);
         return status;
@@ -113,12 +134,24 @@ Status film_open(Film **out, const char *path, const Trace *t, const View *v, in
     return STATUS_OK;
 }
 
-static Status write_frame(const Film *film, Fault *f) {
+/* It went away while frames were left: whatever it said last is why. */
+static Status ffmpeg_gone(Film *film, Fault *f) {
+    int code = 0;
+    char said[256];
+    close(film->pipe);
+    while (waitpid(film->ffmpeg, &code, 0) < 0 && errno == EINTR) continue;
+    film->ffmpeg = 0;
+    (void)last_words(said, sizeof said, film->words, code);
+    return fault(f, STATUS_FAIL, "cannot write %s: ffmpeg says: %s", film->out.path, said);
+}
+
+static Status write_frame(Film *film, Fault *f) {
     const size_t bytes = (size_t)film->width_px * (size_t)film->height_px * 4;
     for (size_t sent = 0; sent < bytes;) {
         const ssize_t n = write(film->pipe, film->pixels + sent, bytes - sent);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return fault(f, STATUS_FAIL, "%s took no more frames: %s", film->ffmpeg > 0 ? "ffmpeg" : "the reader", strerror(errno));
+        if (n <= 0 && film->ffmpeg > 0) return ffmpeg_gone(film, f);
+        if (n <= 0) return fault(f, STATUS_FAIL, "the reader took no more frames: %s", strerror(errno));
         sent += (size_t)n;
     }
     return STATUS_OK;
@@ -146,24 +179,21 @@ Status film_next(Film *film, bool *done, double *share, Fault *f) {
 
 static Status finish_ffmpeg(Film *film, bool keep, Fault *f) {
     int code = 0;
+    char said[256];
     close(film->pipe);
     if (!keep) kill(film->ffmpeg, SIGTERM);
     while (waitpid(film->ffmpeg, &code, 0) < 0 && errno == EINTR) continue;
-    if (!keep || !WIFEXITED(code) || WEXITSTATUS(code) != 0) {
-        unlink(film->temporary);
-        if (!keep) return STATUS_OK;
-        return fault(f, STATUS_FAIL, "ffmpeg could not write %s (status %d); its own words stand above", film->path,
-                     WIFEXITED(code) ? WEXITSTATUS(code) : -1);
-    }
-    if (rename(film->temporary, film->path) == 0) return STATUS_OK;
-    const int cause = errno;
-    unlink(film->temporary);
-    return fault(f, STATUS_FAIL, "cannot write %s: %s", film->path, strerror(cause));
+    if (!keep) return STATUS_OK;
+    const bool complained = last_words(said, sizeof said, film->words, code); /* some versions end with 0 on a full disk */
+    if (!complained && WIFEXITED(code) && WEXITSTATUS(code) == 0) return outfile_commit(&film->out, f);
+    return fault(f, STATUS_FAIL, "cannot write %s: ffmpeg says: %s", film->out.path, said);
 }
 
 Status film_close(Film *film, bool keep, Fault *f) {
     if (film == NULL) return STATUS_OK;
     const Status status = film->ffmpeg > 0 ? finish_ffmpeg(film, keep, f) : STATUS_OK;
+    outfile_abandon(&film->out);
+    if (film->words != NULL) fclose(film->words);
     draw_free(&film->list);
     free(film->pixels);
     free(film);

@@ -41,10 +41,11 @@ static double lane_head(Stage *s, const Duel *d, LaneId id, Box b) {
     if (stage_text_width(s, kind, type_small) <= room) stage_text(s, kind, b.x + b.w, b.y + 18.5, type_in(type_small, ink), ALIGN_RIGHT, room, at);
     word_count(all, sizeof all, (int64_t)lane->parameters.total);
     word_count(working, sizeof working, (int64_t)lane->parameters.active);
-    snprintf(text, sizeof text, "%s weights, %s work for a token", all, working);
+    snprintf(text, sizeof text, "%s weights of 4 bytes, %s work for a token", all, working);
+    if (stage_text_width(s, text, type_small) > b.w) snprintf(text, sizeof text, "%s weights, %s work for a token", all, working);
     if (lane->experts == 0)
-        snprintf(text, sizeof text, lane->kind == LANE_RANDOM ? "%s weights, random: speed only, no loss" : "%s weights, all work for every token",
-                 all);
+        snprintf(text, sizeof text,
+                 lane->kind == LANE_RANDOM ? "%s weights, random: speed only, no loss" : "%s weights of 4 bytes, all work for every token", all);
     if (stage_text_width(s, text, type_small) > b.w) snprintf(text, sizeof text, "%s weights", all);
     stage_text(s, text, b.x, b.y + 36, type_small, ALIGN_LEFT, b.w, at);
     return 44;

@@ -25,9 +25,15 @@ bool compare_value(double *value, const DuelLane *lane, Metric metric) {
 
 const char *compare_metric_name(Metric metric, bool brief) {
     static const char *const names[METRICS][2] = {
-        {"compute for a token", "compute, a token"},    {"compute for these tokens", "compute, all"}, {"weights read for a token", "read, a token"},
-        {"weights read for these tokens", "read, all"}, {"weights that stay resident", "resident"},   {"speed, one token at a time", "one by one"},
-        {"speed, all tokens at once", "all at once"},   {"loss of these tokens", "loss here"},        {"loss of its validation text", "validation"},
+        {"compute for a token", "compute, a token"},
+        {"compute for these tokens", "compute, all"},
+        {"weights read for a token", "read, a token"},
+        {"weights read for these tokens", "read, all"},
+        {"weights that stay resident", "resident"},
+        {"speed, one token at a time", "one by one"},
+        {"speed, all tokens at once", "all at once"},
+        {"loss of these tokens", "loss here"},
+        {"validation loss of its training log", "validation"},
     };
     return names[metric][brief];
 }

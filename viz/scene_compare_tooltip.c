@@ -51,6 +51,7 @@ static void tip_flops(Words *o, const Duel *d, const DuelLane *lane, Metric metr
     if (metric == METRIC_FLOPS_PROMPT) {
         words_add(o, "\nthe sum over these %zu tokens, each looking back on those before it", d->tokens);
         words_add(o, "\n%" PRIu64 " FLOPs; the last token alone takes %" PRIu64, lane->flops_prompt, f->total);
+        words_add(o, "\nthe output head counts at every token; the Route view runs it at the last alone");
         return;
     }
     words_add(o, "\n%" PRIu64 " = attention %" PRIu64 " + router %" PRIu64 " + FFNs %" PRIu64 " + head %" PRIu64, f->total, f->attention, f->router,
@@ -101,7 +102,7 @@ static void tip_rate(Words *o, const Duel *d, const DuelLane *lane, Metric metri
 
 static void tip_loss(Words *o, const Duel *d, const DuelLane *lane, Metric metric) {
     if (metric == METRIC_VALIDATION && lane->has_validation)
-        words_add(o, "\n%.6f nats a token: the last value in the training log beside the model", lane->validation_loss);
+        words_add(o, "\n%.6f nats a token, as its training log's last line says, of a part of that text", lane->validation_loss);
     else if (metric == METRIC_LOSS && lane->has_loss)
         words_add(o, "\n%.6f nats: the mean of −log p over the %zu tokens that have one before them", lane->loss, d->tokens - 1);
     else

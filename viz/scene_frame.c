@@ -81,7 +81,12 @@ static void title(Stage *s, double x, double right) {
     char shape[200];
     char rule[64];
     rule_short(rule, sizeof rule, t);
-    snprintf(shape, sizeof shape, "%zu layers × %zu experts, %s, %zu token%s", t->layers, t->experts, rule, t->tokens, t->tokens == 1 ? "" : "s");
+    if (t->experts > 0)
+        snprintf(shape, sizeof shape, "%zu layer%s × %zu expert%s, %s, %zu token%s", t->layers, t->layers == 1 ? "" : "s", t->experts,
+                 t->experts == 1 ? "" : "s", rule, t->tokens, t->tokens == 1 ? "" : "s");
+    else
+        snprintf(shape, sizeof shape, "%zu dense layer%s, no experts, %zu token%s", t->layers, t->layers == 1 ? "" : "s", t->tokens,
+                 t->tokens == 1 ? "" : "s");
     const double model_w = stage_text(s,
                                       t->model[0] != '\0' ? t->model
                                       : t->layers > 0     ? "unnamed model"

@@ -22,6 +22,15 @@ static size_t split(char *lines[], size_t most, char *text) {
     return count;
 }
 
+/* What is below the sentence of narration is told above it: while one drags the timeline, the sentence is what one reads. */
+static double clear_of_narration(const Stage *s, Box about, Box card) {
+    for (size_t i = 0; i < s->list->tag_count; i++) {
+        const Box line = to_units(s, &s->list->tags[i]);
+        if (s->list->tags[i].kind == TAG_NARRATION && about.y >= line.y && card.y + card.h > line.y - 6) return line.y - card.h - 6;
+    }
+    return card.y;
+}
+
 static void tooltip(Stage *s, const DrawTag *tag, Box about) {
     char text[1024], *lines[8];
     scene_tooltip(text, sizeof text, tag, s->t, s->v);
@@ -36,6 +45,7 @@ static void tooltip(Stage *s, const DrawTag *tag, Box about) {
     if (y < 50) y = about.y + about.h + 10;
     x = fmax(8, fmin(s->width - w - 8, x));
     y = fmax(8, fmin(s->height - h - 8, y));
+    y = clear_of_narration(s, about, (Box){x, y, w, h});
     stage_shadow_card(s, (Box){x, y, w, h});
     for (size_t i = 0; i < count; i++)
         stage_text(s, lines[i], x + 14, y + 22 + line_h * (double)i, i == 0 ? type_head : type_in(type_label, 0xffc6ccd6), ALIGN_LEFT, w - 28, -1);

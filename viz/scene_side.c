@@ -33,26 +33,28 @@ void side_counters(Stage *s, Box b) {
     char text[160], value[64], other[64];
     const double less = t->flops > 0 ? t->flops_dense / t->flops : 1;
     word_times(value, sizeof value, less);
-    snprintf(text, sizeof text, "%s less compute", value);
+    snprintf(text, sizeof text, t->experts > 0 ? "%s less compute" : "no experts", value);
     const double tw = stage_text(s, text, x + w, b.y + 26, type_head, ALIGN_RIGHT, 0, -1);
     const char *head = stage_text_width(s, "Compute and memory", type_head) > w - tw - 12 ? "Compute" : "Compute and memory";
     stage_text(s, head, x, b.y + 26, type_head, ALIGN_LEFT, w - tw - 12, -1);
     const SceneCounts c = scene_counts(t, committed(s)), before = scene_counts(t, s->m.layer);
     const double on = s->on[BEAT_RESIDUAL], done = t->layers > 0 ? ((double)before.layers + on) / (double)t->layers : 0;
     word_flops(value, sizeof value, t->flops_dense);
-    counter_bar(s, (Box){x, b.y + 38, w, 28}, 0, "dense: every expert runs", value, 1, done, INK_DENSE);
+    counter_bar(s, (Box){x, b.y + 38, w, 28}, 0, t->experts > 0 ? "dense: every expert runs" : "dense: every weight runs", value, 1, done, INK_DENSE);
     word_flops(value, sizeof value, t->flops);
     rule_short(other, sizeof other, t);
     snprintf(text, sizeof text, rule_way(t) == WAY_TOKEN ? "sparse: %s of %zu" : "as run: %s, %zu experts", other, t->experts);
+    if (t->experts == 0) snprintf(text, sizeof text, "as run: the same, there is nothing to leave out");
     counter_bar(s, (Box){x, b.y + 72, w, 28}, 1, text, value, t->flops_dense > 0 ? fmin(1, t->flops / t->flops_dense) : 1, done, INK_GOOD);
     word_bytes(value, sizeof value, t->weight_bytes_touched);
     word_bytes(other, sizeof other, t->weight_bytes_resident);
     snprintf(text, sizeof text, "%s of %s", value, other);
     const double resident = fmax(1, t->weight_bytes_resident);
-    static const char name[] = "weights touched, of all that stay resident";
+    static const char name[] = "weights touched of all resident, as stored";
     const bool fits = stage_text_width(s, name, type_label) + stage_text_width(s, text, type_body) + 12 <= w;
     counter_bar(s, (Box){x, b.y + 106, w, 28}, 2, fits ? name : "weights touched", text, 1, fmin(1, t->weight_bytes_touched / resident) * done,
                 0xff8a94a3);
+    if (t->experts == 0) return; /* what follows counts experts */
     const int64_t runs = before.runs + llround((double)(c.runs - before.runs) * on),
                   dense = before.runs_dense + llround((double)(c.runs_dense - before.runs_dense) * on);
     DrawTag tag = tag_of(TAG_COUNTER);

@@ -6,6 +6,10 @@
 
 /* ---- its way, layer by layer ---- */
 
+enum { WAY_HEAD = 36, WAY_FOOT = 8, ROW = 21, ROW_TWIN = 31, ROW_TIGHT = 16, ROW_TWIN_TIGHT = 28 }; /* tight: a bar still has room for its words */
+
+static double way_height(double row_h, const Trace *t) { return WAY_HEAD + row_h * (double)t->layers + WAY_FOOT; }
+
 /* One token's choices of one layer as parts of a bar, as wide as their weights; hollow where the other one did not choose the expert. */
 static void part_bar(Stage *s, Box b, const Trace *t, size_t token, size_t layer, const Twin *against, TagKind kind, double on) {
     const TraceLayer *lay = &t->layer[layer];
@@ -44,7 +48,8 @@ static void part_bar(Stage *s, Box b, const Trace *t, size_t token, size_t layer
 static void way_row(Stage *s, const StackLayout *r, Box b, size_t layer) {
     char text[32];
     const bool here = layer == s->m.layer;
-    const double on = fmax(0.25, stack_on(s, layer, BEAT_CHOOSE)), bar_h = r->twin.t != NULL ? (b.h - 6) / 2 : b.h - 5;
+    const double on = fmax(0.25, stack_on(s, layer, BEAT_CHOOSE)),
+                 bar_h = r->twin.t != NULL ? (b.h - (b.h < ROW_TWIN ? 4 : 6)) / 2 : b.h - (b.h < ROW ? 3 : 5);
     snprintf(text, sizeof text, "L%zu", layer + 1);
     stage_text(s, text, b.x + 26, b.y + bar_h / 2 + 3.7, type_in(type_label, here ? INK_TEXT : INK_FAINT), ALIGN_RIGHT, 30, -1);
     const Box bar = {b.x + 34, b.y, b.w - 34, bar_h};
@@ -60,19 +65,28 @@ static void way_row(Stage *s, const StackLayout *r, Box b, size_t layer) {
     part_bar(s, below, r->twin.t, r->twin.token, layer, &own, TAG_TWIN, on);
 }
 
-static void way_panel(Stage *s, const StackLayout *r, Box b) {
-    stage_panel(s, b);
-    char text[WORD_BYTES + 32], word[WORD_BYTES];
+static void way_head(Stage *s, const StackLayout *r, Box b, size_t first, size_t rows) {
+    char text[WORD_BYTES + 32], word[WORD_BYTES], part[64];
     word_token(word, sizeof word, s->t, s->token);
     const char *unit = r->twin.t != NULL ? "hollow: the other did not choose it" : "expert and weight, layer by layer";
+    snprintf(part, sizeof part, "layers %zu to %zu of %zu%s", first + 1, first + rows, s->t->layers, r->twin.t != NULL ? ", hollow: not shared" : "");
+    if (rows < s->t->layers) unit = part;
     const double w = stage_text(s, unit, b.x + b.w - 16, b.y + 24, type_small, ALIGN_RIGHT, b.w * 0.62, -1);
     snprintf(text, sizeof text, "Way of “%s”", word);
     stage_text(s, text, b.x + 16, b.y + 24, type_head, ALIGN_LEFT, b.w - 32 - w - 10, -1);
-    const double top = b.y + 36, row_h = r->twin.t != NULL ? 31 : 21;
-    size_t rows = (size_t)fmax(1, (b.h - 36 - 8) / row_h), first = 0;
+}
+
+static void way_panel(Stage *s, const StackLayout *r, Box b) {
+    stage_panel(s, b);
+    const bool twin = r->twin.t != NULL;
+    const double room = b.h - WAY_HEAD - WAY_FOOT, most = twin ? ROW_TWIN : ROW, least = twin ? ROW_TWIN_TIGHT : ROW_TIGHT;
+    const double each = room / (double)s->t->layers, row_h = each < least ? most : fmin(most, each); /* lower rows where all fit by that */
+    const double top = b.y + WAY_HEAD;
+    size_t rows = (size_t)fmax(1, room / row_h + 1e-9), first = 0;
     if (rows > s->t->layers) rows = s->t->layers;
     if (s->m.layer >= rows / 2) first = s->m.layer - rows / 2; /* the moment's layer in the middle, the ends where they are */
     if (first + rows > s->t->layers) first = s->t->layers - rows;
+    way_head(s, r, b, first, rows);
     for (size_t i = 0; i < rows; i++) way_row(s, r, (Box){b.x + 12, top + row_h * (double)i, b.w - 28, row_h}, first + i);
 }
 
@@ -196,7 +210,10 @@ void stack_side(Stage *s, const StackLayout *r, Box b) {
     const double gap = 10, compare_h = compares ? (s->v->versus != NULL && r->twin.t != NULL ? 212 : 164) : 124;
     const double rest = b.h - compare_h - gap; /* with large type in a small window there is room for one panel here, or for none */
     const bool way = rest >= 170 + gap + 70;
-    const double used_h = way ? fmax(170, fmin(280, b.h * (compares ? 0.34 : 0.4))) : rest;
+    double used_h = way ? fmax(170, fmin(280, b.h * (compares ? 0.34 : 0.4))) : rest;
+    const bool twin = r->twin.t != NULL;
+    if (way && rest - gap - 170 >= way_height(twin ? ROW_TWIN_TIGHT : ROW_TIGHT, s->t)) /* what a bar a layer takes comes first */
+        used_h = fmax(170, fmin(used_h, rest - gap - way_height(twin ? ROW_TWIN : ROW, s->t)));
     if (way) way_panel(s, r, (Box){b.x, b.y, b.w, rest - gap - used_h});
     if (used_h >= 140)
         stack_used(s, (Box){b.x, b.y + rest - used_h, b.w, used_h});

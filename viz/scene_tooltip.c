@@ -46,7 +46,9 @@ static void tip_expert(Words *o, const DrawTag *tag, const Trace *t, const View 
         add_words(o, t, layer, tag->expert);
         return;
     }
-    words_add(o, "E%zu in layer %d: asked by %lld of %zu", e, tag->layer + 1, load, t->tokens);
+    const Moment m = timeline_at(t, v->time_ms, v->speed);
+    const bool counted = v->page != PAGE_ROUTE || (size_t)tag->layer != m.layer || m.done[BEAT_LOAD] > 0; /* its card counts from there on */
+    words_add(o, "E%zu in layer %d: %s by %lld of %zu", e, tag->layer + 1, counted ? "asked" : "will be asked", load, t->tokens);
     if (slots > 0)
         words_add(o, "\nshare %.4f = %lld / %lld, %.2f of even (1/%zu)", (double)load / (double)slots, load, slots, load_share(layer, e),
                   layer->experts);
@@ -96,14 +98,19 @@ static void tip_balance(Words *o, const DrawTag *tag, const Trace *t) {
 
 static void tip_counter(Words *o, const DrawTag *tag, const Trace *t) {
     if (tag->index <= 1) {
-        words_add(o, tag->index == 0 ? "Dense: %.0f FLOP" : "Sparse: %.0f FLOP", tag->index == 0 ? t->flops_dense : t->flops);
+        const bool sparse = t->experts > 0 && tag->index == 1;
+        words_add(o, sparse ? "Sparse: %.0f FLOP" : "Dense: %.0f FLOP", tag->index == 0 ? t->flops_dense : t->flops);
+        if (t->experts == 0) {
+            words_add(o, "\nthis model has no experts: every weight runs for every token");
+            return;
+        }
         words_add(o, "\n%s, two per multiply-add", tag->index == 0 ? "as if every expert ran for every token" : "as run, for all tokens and layers");
         if (t->flops > 0) words_add(o, "\n%.0f / %.0f = %.3f× less compute", t->flops_dense, t->flops, t->flops_dense / t->flops);
     } else if (tag->index == 2) {
-        words_add(o, "Weights touched: %.0f bytes", t->weight_bytes_touched);
+        words_add(o, "Weights touched: %.0f bytes as the file stores them", t->weight_bytes_touched);
         words_add(o, "\nof %.0f that stay in memory (%.1f%%)", t->weight_bytes_resident,
                   100 * t->weight_bytes_touched / fmax(1, t->weight_bytes_resident));
-        words_add(o, "\ntouched: the union over all %zu tokens", t->tokens);
+        words_add(o, "\ntouched: the union over all %zu tokens; the engine holds 4 bytes a weight", t->tokens);
         words_add(o, "\nsparse saves compute, not the memory that holds the experts");
     } else {
         words_add(o, "Counted layer by layer, as each one commits");

@@ -5,6 +5,7 @@
 #include "viz/scene.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -34,7 +35,7 @@ Status still_run(const char *shot_path, FILE *dump, const Trace *t, const View *
     Status status = list.failed ? fault(f, STATUS_FAIL, "picture: no memory for the scene") : STATUS_OK;
     if (status == STATUS_OK && dump != NULL) {
         scene_dump(dump, &list, t, v);
-        if (fflush(dump) != 0 || ferror(dump)) status = fault(f, STATUS_FAIL, "--dump-scene: writing failed");
+        if (fflush(dump) != 0 || ferror(dump)) status = fault(f, STATUS_FAIL, "cannot write standard output: %s", strerror(errno));
     }
     if (status == STATUS_OK && shot_path != NULL) status = paint_file(shot_path, &list, f);
     draw_free(&list);

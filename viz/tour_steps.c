@@ -46,7 +46,7 @@ static const TourStep intro[] = {
      TOUR_EACH},
     {"Not saved: memory",
      "The next token may need any of the {all_experts} experts: {these_tokens} used {touched}. So all weights, the learned numbers, stay in memory: "
-     "{bytes}. A Mixture of Experts computes like a small model and is as big as a large one.",
+     "{bytes} as the file stores them. A Mixture of Experts computes like a small model and is as big as a large one.",
      ROUTE_LAST,
      {{TAG_COUNTER, LIT_NUMBER, 2}, {TAG_COUNTER, LIT_NUMBER, 3}, {TAG_HEAT, LIT_ALL, 0}},
      TOUR_EACH},
@@ -170,7 +170,7 @@ static const TourStep lesson_08[] = {
      {{TAG_USED, LIT_ALL, 0}},
      TOUR_TOGETHER},
     {"Not saved: bytes resident",
-     "{bytes_touched} of weights were read, and all {bytes} stay in memory.",
+     "{bytes_touched} of weights were read, and all {bytes}, as the file stores them, stay in memory.",
      ROUTE_LAST,
      {{TAG_COUNTER, LIT_NUMBER, 2}},
      TOUR_EACH},

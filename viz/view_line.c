@@ -100,6 +100,7 @@ typedef struct {
 
 /* One name=value. False: no such name, or the value is impossible for this trace. */
 static bool take(View *v, Place *at, const Trace *t, const char *name, const char *value) {
+    size_t steps;
     if (strcmp(name, "layer") == 0) return at->by_beat = true, whole(&at->layer, value, 1, t->layers);
     if (strcmp(name, "beat") == 0) return at->by_beat = true, whole(&at->beat, value, 1, BEATS);
     if (strcmp(name, "token") == 0) return t->tokens > 0 && whole(&v->token, value, 0, t->tokens - 1);
@@ -118,7 +119,8 @@ static bool take(View *v, Place *at, const Trace *t, const char *name, const cha
     if (strcmp(name, "tour") == 0) return take_tour(v, t, value);
     if (strcmp(name, "lane") == 0) return take_lane(v, value);
     if (strcmp(name, "lane-layer") == 0) return v->lanes != NULL && whole(&v->lane_layer, value, 0, v->lanes->layers);
-    if (strcmp(name, "steps") == 0 || strcmp(name, "aux-at") == 0) return v->lanes != NULL; /* read before the training that made them */
+    if (strcmp(name, "steps") == 0) return v->lanes != NULL && whole(&steps, value, 0, LANE_STEPS_MAX); /* read before the training that made them */
+    if (strcmp(name, "aux-at") == 0) return v->lanes != NULL; /* likewise */
     if (strcmp(name, "palette") != 0) return false;
     for (int p = 0; p < PALETTES; p++) {
         if (strcmp(value, palette_names[p]) == 0) return v->palette = (Palette)p, true;

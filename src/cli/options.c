@@ -164,6 +164,9 @@ static Status read_value(const Option *row, const char *flag, const char *value,
     return STATUS_OK;
 }
 
+/* What stands before a command's name: moe-viz stands alone. */
+static const char *program_before(const Command *command) { return strncmp(command->name, "moe", 3) == 0 ? "" : "moe "; }
+
 /* ---- help ---- */
 
 static void describe_default(const Option *row, FILE *to) {
@@ -219,7 +222,7 @@ static void print_option(const Option *row) {
 }
 
 static void print_help(const Command *command, const Option *table) {
-    const char *program = strncmp(command->name, "moe", 3) == 0 ? "" : "moe "; /* moe-viz stands alone */
+    const char *program = program_before(command);
     printf("%s%s: %s\n\nusage: %s%s %s\n\n", program, command->name, command->summary, program, command->name, command->usage);
     for (const Option *row = table; row->name != NULL; row++) print_option(row);
     printf("%-*sthis text\n\nexample:\n  %s\n", HELP_INDENT, "  --help", command->example);
@@ -268,9 +271,11 @@ static Status read_flag(const Option *table, int argc, char **argv, int *at, Fau
 
 static Status unexpected_word(const Command *command, const Option *table, const char *word, size_t room, Fault *f) {
     const bool has_text = option_find(table, "--text", strlen("--text")) != NULL;
-    if (room > 0) return fault(f, STATUS_USAGE, "one word too many: \"%.80s\"; expected: moe %s %s", word, command->name, command->usage);
-    return fault(f, STATUS_USAGE, "unexpected word \"%.80s\"%s; expected: moe %s %s", word, has_text ? " (a text goes after --text)" : "",
-                 command->name, command->usage);
+    if (room > 0)
+        return fault(f, STATUS_USAGE, "one word too many: \"%.80s\"; expected: %s%s %s", word, program_before(command), command->name,
+                     command->usage);
+    return fault(f, STATUS_USAGE, "unexpected word \"%.80s\"%s; expected: %s%s %s", word, has_text ? " (a text goes after --text)" : "",
+                 program_before(command), command->name, command->usage);
 }
 
 Status options_parse(const Command *command, const Option *table, int argc, char **argv, const char **positional, size_t *positional_count,
