@@ -341,7 +341,7 @@ static void what_is_not_computed_is_named(void **state) {
         {"token_embd.weight", NULL, "token_embd.weight is missing"},
         {"blk.2.ffn_up_exps", NULL, "blk.2.ffn_up_exps.weight is missing"},
         {"-", short_vocab, "1 tokens in tokenizer.ggml.tokens"},
-        {"output_norm", integers, "type I32"},
+        {"output_norm", integers, "is I32; only F32 and F16"},
         {"blk.1.ffn_gate_inp", turned_router, "[5,20,1,1], expected [20,5,1,1]"},
     };
     const ModelConfig c = tiny_config(31);

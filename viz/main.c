@@ -1,7 +1,6 @@
 /* main.c: the `moe-viz` program. Enters: argv. Leaves: a window, a picture, a film or a text dump, and an exit code. Only this file ends the
  * program. Everything but the window works without a display and never starts SDL. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -353,7 +352,7 @@ static Status run(Settings *o, Fault *f) {
 }
 
 int main(int argc, char **argv) {
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to report, not the end of this program; ffmpeg inherits it */
+    outfile_mind_signals(); /* ffmpeg inherits what is ignored */
     (void)fast_use(isa_best(), NULL); /* as moe does: speeds that are shown are those that one gets */
     Settings o;
     Fault f = {{0}};
