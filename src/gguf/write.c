@@ -204,7 +204,7 @@ Status gguf_writer_save(GgufWriter *w, const char *path, Fault *f) {
     write_u32(out.file, GGUF_VERSION);
     write_u64(out.file, w->tensor_count);
     write_u64(out.file, w->value_count);
-    fwrite(w->metadata, 1, w->metadata_bytes, out.file);
+    if (w->metadata_bytes > 0) fwrite(w->metadata, 1, w->metadata_bytes, out.file);
     size_t position = 4 + 4 + 8 + 8 + w->metadata_bytes;
     position += write_directory(w, out.file);
     position = write_padding(out.file, position);
