@@ -72,7 +72,10 @@ if [ -e /dev/full ]; then
         case $found in "1 moe-viz: "*': No space left on device') verdict "$flags on a full disk" '' ;; *) verdict "$flags on a full disk" "$found" ;; esac
     done
 fi
-for ending in png svg pdf; do
+# The thread sanitizer keeps its own books in files, which may not grow then either.
+case ${BUILD:-build} in *threads*) endings= films= ;; *) endings='png svg pdf' films=film.mp4 ;; esac
+[ -n "$endings" ] || echo 'SKIP files that find no room: not under the thread sanitizer, which needs room itself'
+for ending in $endings; do
     echo before >"full.$ending"
     (ulimit -f 4; "$viz" --simulate 2x8x2x5 --shot "full.$ending" >out 2>err)
     found="$? $(cat err) $(head -c 9 "full.$ending") $(ls ./*.part 2>/dev/null)"
@@ -91,9 +94,11 @@ if command -v ffmpeg >/dev/null 2>&1; then
         found="$? $(cat out err) $([ -s "./$name" ] && echo written)"
         if [ "$found" = '0  written' ]; then verdict "a film called $name" ''; else verdict "a film called $name" "$found"; fi
     done
-    (ulimit -f 4; "$viz" --simulate 1x8x2x5 --size 640x360 --speed 16 --record film.mp4 >out 2>err)
-    found="$? $(wc -l <err | tr -d ' ') $(grep -c '^moe-viz: cannot write film.mp4: .*File too large' err) $(ls film.mp4* 2>/dev/null)"
-    if [ "$found" = '1 1 1 ' ]; then verdict 'a film that finds no room' ''; else verdict 'a film that finds no room' "$found: $(cat err)"; fi
+    for film in $films; do
+        (ulimit -f 4; "$viz" --simulate 1x8x2x5 --size 640x360 --speed 16 --record film.mp4 >out 2>err)
+        found="$? $(wc -l <err | tr -d ' ') $(grep -c '^moe-viz: cannot write film.mp4: .*File too large' err) $(ls film.mp4* 2>/dev/null)"
+        if [ "$found" = '1 1 1 ' ]; then verdict 'a film that finds no room' ''; else verdict 'a film that finds no room' "$found: $(cat err)"; fi
+    done
 fi
 # no font: a picture all the same, in plain letters, and a line that says so
 mkdir none
