@@ -9,20 +9,11 @@
 #include <cmocka.h>
 
 #include "tests/compare_rig.h"
+#include "tests/folder.h"
 #include "tests/tiny.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char folder[64];
-
-static inline const char *in_folder(const char *name) {
-    static char path[4][160];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
 
 static inline ModelConfig dense_config(size_t hidden) {
     ModelConfig c = tiny_config(tiny_vocab());
@@ -42,8 +33,7 @@ static inline void write_log(const char *name) {
 static inline int make_models(void **state) {
     (void)state;
     Fault f = {""};
-    snprintf(folder, sizeof folder, "/tmp/moe-compare-XXXXXX");
-    if (mkdtemp(folder) == NULL) return -1;
+    if (!folder_make("compare")) return -1;
     const ModelConfig sparse = tiny_config(tiny_vocab()), active = dense_config(2 * 12), total = dense_config(5 * 12);
     Status status = tiny_save(&sparse, 3, GGUF_TENSOR_F32, in_folder("sparse.gguf"), &f);
     if (status == STATUS_OK) status = tiny_save(&active, 4, GGUF_TENSOR_F32, in_folder("dense_active.gguf"), &f);

@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "gguf/gguf.h"
+#include "tests/folder.h"
 
 #include <math.h>
 #include <signal.h>
@@ -15,16 +16,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static char folder[64];
-
-static const char *in_folder(const char *name) {
-    static char path[4][160];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof path[turn], "%s/%s", folder, name);
-    return path[turn];
-}
 
 static void write_text(const char *path, const char *text) {
     OutFile out;
@@ -142,15 +133,7 @@ static void only_finite_numbers_go_through_a_file(void **state) {
 
 static int make_folder(void **state) {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/moe-test-outfile-XXXXXX");
-    return mkdtemp(folder) == NULL ? -1 : 0;
-}
-
-static int remove_folder(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
+    return folder_make("outfile") ? 0 : -1;
 }
 
 int main(void) {
@@ -161,5 +144,5 @@ int main(void) {
         cmocka_unit_test(two_names_of_one_file_are_known),
         cmocka_unit_test(only_finite_numbers_go_through_a_file),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, folder_remove);
 }

@@ -19,7 +19,7 @@ static uint64_t run_whole(const TrainConfig *c) {
 static void test_threads_same_bits(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("threads.gguf");
+    c.out_path = in_folder("threads.gguf");
     c.model.moe.rule = routing_rule_find("noisy-topk"); /* noise is in it too */
     c.model.moe.capacity_factor = 1.0;
     const int before = threads_get();
@@ -37,11 +37,11 @@ static void test_threads_same_bits(void **state) {
 static void test_watching_moves_no_bit(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("watch.gguf");
+    c.out_path = in_folder("watch.gguf");
     const uint64_t plain = run_whole(&c);
     c.validate_every = 1;
     c.validate_windows = 11;
-    c.log_path = path_in("watch.csv");
+    c.log_path = in_folder("watch.csv");
     assert_true(run_whole(&c) == plain);
     c.seed++;
     assert_true(run_whole(&c) != plain);
@@ -49,11 +49,11 @@ static void test_watching_moves_no_bit(void **state) {
 
 /* c: everything but the paths. */
 static void resumes_with_same_bits(TrainConfig c) {
-    c.out_path = path_in("whole.gguf");
-    c.log_path = path_in("whole.csv");
+    c.out_path = in_folder("whole.gguf");
+    c.log_path = in_folder("whole.csv");
     const uint64_t whole = run_whole(&c);
-    c.out_path = path_in("parts.gguf");
-    c.log_path = path_in("parts.csv");
+    c.out_path = in_folder("parts.gguf");
+    c.log_path = in_folder("parts.csv");
     for (size_t stop = 0; stop < c.steps; stop += 5) {
         Trainer *t = must_open(&c, stop == 0 ? RESUME_NEVER : RESUME_MUST);
         assert_int_equal(trainer_steps_done(t), stop);
@@ -64,7 +64,7 @@ static void resumes_with_same_bits(TrainConfig c) {
         trainer_close(t);
     }
     /* the logs agree but for the column of speeds */
-    char *a = read_whole(path_in("whole.csv")), *b = read_whole(path_in("parts.csv"));
+    char *a = read_whole(in_folder("whole.csv")), *b = read_whole(in_folder("parts.csv"));
     char *rest_a = NULL, *rest_b = NULL;
     char *line_a = strtok_r(a, "\n", &rest_a), *line_b = strtok_r(b, "\n", &rest_b);
     size_t lines = 0;
@@ -106,8 +106,8 @@ static void test_biases_resume_with_same_bits(void **state) {
 static void test_biases_move_by_the_rate(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("bias.gguf");
-    c.log_path = path_in("bias.csv");
+    c.out_path = in_folder("bias.gguf");
+    c.log_path = in_folder("bias.csv");
     c.model.moe.rule = routing_rule_find("sigmoid-bias");
     c.accumulate = 2; /* the load of the whole step decides, not of its last part */
     for (size_t run = 0; run < 2; run++) {
@@ -141,7 +141,7 @@ static void test_biases_move_by_the_rate(void **state) {
 static void test_factors_off_are_absent(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("off.gguf");
+    c.out_path = in_folder("off.gguf");
     c.model.moe.rule = routing_rule_find("noisy-topk");
     const uint64_t plain = run_whole(&c);
     for (size_t on = 0; on < 2; on++) {
@@ -151,7 +151,7 @@ static void test_factors_off_are_absent(void **state) {
         assert_int_equal(trainer_checkpoint(t, NULL), STATUS_OK);
         trainer_close(t);
         Gguf g;
-        assert_int_equal(gguf_open(&g, path_in("off.gguf.checkpoint"), NULL), STATUS_OK);
+        assert_int_equal(gguf_open(&g, in_folder("off.gguf.checkpoint"), NULL), STATUS_OK);
         assert_true((gguf_find(&g, "train.importance") != NULL) == (on == 1));
         assert_null(gguf_find(&g, "train.load"));
         assert_null(gguf_find(&g, "train.bias-rate"));
@@ -166,7 +166,7 @@ static void test_factors_off_are_absent(void **state) {
 static void test_loss_falls_and_file_runs(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("falls.gguf");
+    c.out_path = in_folder("falls.gguf");
     c.steps = 80;
     c.lr = 1e-2;
     Trainer *t = must_open(&c, RESUME_IF_THERE);
@@ -205,7 +205,7 @@ static void test_loss_falls_and_file_runs(void **state) {
 static void test_accumulation(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("accumulate.gguf");
+    c.out_path = in_folder("accumulate.gguf");
     c.model.moe.aux_alpha = c.model.moe.z_beta = 0.0;
     Trainer *one = must_open(&c, RESUME_NEVER);
     c.accumulate = 2;
@@ -223,7 +223,7 @@ static void test_accumulation(void **state) {
 static void test_dense_and_mixed(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("dense.gguf");
+    c.out_path = in_folder("dense.gguf");
     c.steps = 3;
     c.model.dense_hidden = 24;
     c.model.is_moe[0] = 0;
@@ -235,7 +235,7 @@ static void test_dense_and_mixed(void **state) {
 static void test_far_rate_stops(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("far.gguf");
+    c.out_path = in_folder("far.gguf");
     Trainer *t = must_open(&c, RESUME_NEVER);
     t->model.values[0] = (real)INFINITY; /* what a run that comes apart looks like */
     for (size_t i = 0; i < t->model.params.scalars; i++) t->model.values[i] = (real)INFINITY;
@@ -255,5 +255,5 @@ int main(void) {
         cmocka_unit_test(test_loss_falls_and_file_runs), cmocka_unit_test(test_accumulation),
         cmocka_unit_test(test_dense_and_mixed),          cmocka_unit_test(test_far_rate_stops),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, folder_remove);
 }

@@ -7,7 +7,7 @@
 static void test_resume_refused(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("refuse.gguf");
+    c.out_path = in_folder("refuse.gguf");
     refused(&c, RESUME_MUST, STATUS_FAIL, "there is no ");
     Trainer *t = must_open(&c, RESUME_IF_THERE);
     (void)must_step(t);
@@ -24,8 +24,8 @@ static void test_resume_refused(void **state) {
     other.model.moe.rule = routing_rule_find("topk-softmax");
     refused(&other, RESUME_MUST, STATUS_USAGE, "--rule softmax-topk-renorm");
     other = c;
-    write_file(path_in("other.txt"), "Another text, long enough to be cut into sequences of sixteen tokens.\n", 70);
-    other.text_path = path_in("other.txt");
+    write_file(in_folder("other.txt"), "Another text, long enough to be cut into sequences of sixteen tokens.\n", 70);
+    other.text_path = in_folder("other.txt");
     refused(&other, RESUME_MUST, STATUS_USAGE, "--text");
     other = c;
     other.validate_every = 3; /* only how it is watched */
@@ -36,8 +36,8 @@ static void test_resume_refused(void **state) {
     assert_int_equal(trainer_steps_done(t), 0);
     trainer_close(t);
     /* half a checkpoint: one line, no crash */
-    char *bytes = read_whole(path_in("refuse.gguf.checkpoint"));
-    write_file(path_in("refuse.gguf.checkpoint"), bytes, 1000);
+    char *bytes = read_whole(in_folder("refuse.gguf.checkpoint"));
+    write_file(in_folder("refuse.gguf.checkpoint"), bytes, 1000);
     free(bytes);
     refused(&c, RESUME_IF_THERE, STATUS_FAIL, "refuse.gguf.checkpoint");
 }
@@ -45,18 +45,18 @@ static void test_resume_refused(void **state) {
 static void test_texts_refused(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("texts.gguf");
-    c.text_path = path_in("missing.txt");
+    c.out_path = in_folder("texts.gguf");
+    c.text_path = in_folder("missing.txt");
     refused(&c, RESUME_NEVER, STATUS_FAIL, "--text: cannot read ");
-    c.text_path = path_in("empty.txt");
+    c.text_path = in_folder("empty.txt");
     write_file(c.text_path, "", 0);
     refused(&c, RESUME_NEVER, STATUS_FAIL, "is empty");
-    c.text_path = path_in("short.txt");
+    c.text_path = in_folder("short.txt");
     write_file(c.text_path, "a b c", 5);
     refused(&c, RESUME_NEVER, STATUS_FAIL, "too short");
     c.text_path = folder;
     refused(&c, RESUME_NEVER, STATUS_FAIL, folder);
-    c.text_path = path_in("binary.bin");
+    c.text_path = in_folder("binary.bin");
     char bytes[4096];
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (char)(i * 37 % 256);
     write_file(c.text_path, bytes, sizeof bytes);
@@ -66,11 +66,11 @@ static void test_texts_refused(void **state) {
     (void)must_step(t);
     trainer_close(t);
     c = tiny();
-    c.out_path = path_in("texts.gguf");
-    c.validation_path = path_in("short.txt");
+    c.out_path = in_folder("texts.gguf");
+    c.validation_path = in_folder("short.txt");
     refused(&c, RESUME_NEVER, STATUS_FAIL, "--validation");
     c.validation_path = NULL;
-    c.text_path = path_in("exact.txt"); /* as long as one sequence: trains, and has nothing to validate on */
+    c.text_path = in_folder("exact.txt"); /* as long as one sequence: trains, and has nothing to validate on */
     c.vocab = VOCAB_BYTES;
     write_file(c.text_path, "0123456789abcdefg", 17);
     t = must_open(&c, RESUME_NEVER);
@@ -82,7 +82,7 @@ static void test_texts_refused(void **state) {
 static void test_settings_refused(void **state) {
     (void)state;
     const TrainConfig good = tiny();
-    const char *out = path_in("settings.gguf");
+    const char *out = in_folder("settings.gguf");
     TrainConfig c = good;
     refused(&c, RESUME_NEVER, STATUS_USAGE, "--out");
     c.out_path = out;
@@ -139,18 +139,18 @@ static void test_settings_refused(void **state) {
 static void test_paths_refused(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("no/such/folder/x.gguf");
+    c.out_path = in_folder("no/such/folder/x.gguf");
     refused(&c, RESUME_NEVER, STATUS_FAIL, "--out: cannot write ");
     c.out_path = c.text_path;
     refused(&c, RESUME_NEVER, STATUS_USAGE, "--out");
     c.out_path = "/dev/null";
     refused(&c, RESUME_NEVER, STATUS_FAIL, "/dev/null");
-    c.out_path = path_in("paths.gguf");
+    c.out_path = in_folder("paths.gguf");
     c.log_path = c.text_path;
     refused(&c, RESUME_NEVER, STATUS_USAGE, "--log");
-    c.log_path = path_in("no/such/folder/log.csv");
+    c.log_path = in_folder("no/such/folder/log.csv");
     refused(&c, RESUME_NEVER, STATUS_FAIL, "--log: cannot write ");
-    c.log_path = path_in("diary.txt");
+    c.log_path = in_folder("diary.txt");
     write_file(c.log_path, "Dear diary,\n", 12);
     refused(&c, RESUME_NEVER, STATUS_FAIL, "no training log");
     char *kept = read_whole(c.log_path);
@@ -163,19 +163,19 @@ static void test_no_output_is_another_file(void **state) {
     (void)state;
     TrainConfig c = tiny();
     char *text = read_whole(c.text_path), here[160];
-    c.text_path = path_in("story.checkpoint");
+    c.text_path = in_folder("story.checkpoint");
     write_file(c.text_path, text, strlen(text));
-    c.out_path = path_in("story");
+    c.out_path = in_folder("story");
     refused(&c, RESUME_NEVER, STATUS_USAGE, "which is also --text");
     c = tiny();
-    c.out_path = path_in("diary");
-    write_file(path_in("diary.checkpoint"), "Dear diary", 10);
+    c.out_path = in_folder("diary");
+    write_file(in_folder("diary.checkpoint"), "Dear diary", 10);
     refused(&c, RESUME_NEVER, STATUS_FAIL, "no checkpoint; give --out another name");
-    c.out_path = path_in("new.gguf");
+    c.out_path = in_folder("new.gguf");
     snprintf(here, sizeof here, "%s/./new.gguf", folder); /* neither is there yet */
     c.log_path = here;
     refused(&c, RESUME_NEVER, STATUS_USAGE, "is also --log");
-    char *kept = read_whole(path_in("diary.checkpoint"));
+    char *kept = read_whole(in_folder("diary.checkpoint"));
     assert_string_equal(kept, "Dear diary");
     free(kept);
     free(text);
@@ -185,8 +185,8 @@ static void test_no_output_is_another_file(void **state) {
 static void test_full_disk(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("full.gguf");
-    c.log_path = path_in("full.csv");
+    c.out_path = in_folder("full.gguf");
+    c.log_path = in_folder("full.csv");
     Trainer *t = must_open(&c, RESUME_NEVER);
     (void)must_step(t);
     assert_int_equal(trainer_checkpoint(t, NULL), STATUS_OK);
@@ -215,7 +215,7 @@ static void test_full_disk(void **state) {
     assert_int_equal(finish, STATUS_FAIL);
     assert_non_null(strstr(finish_fault.text, "full.gguf"));
     trainer_close(t);
-    char *log_text = read_whole(path_in("full.csv"));
+    char *log_text = read_whole(in_folder("full.csv"));
     assert_true(log_text[strlen(log_text) - 1] == '\n'); /* no half line for a later one to join */
     free(log_text);
     t = must_open(&c, RESUME_MUST); /* the older checkpoint stands */
@@ -226,7 +226,7 @@ static void test_full_disk(void **state) {
 static void test_leftovers_swept(void **state) {
     (void)state;
     TrainConfig c = tiny();
-    c.out_path = path_in("sweep.gguf");
+    c.out_path = in_folder("sweep.gguf");
     char dead[256], alive[256];
     snprintf(dead, sizeof dead, "%s.checkpoint.999999999.part", c.out_path); /* above any process id */
     snprintf(alive, sizeof alive, "%s.checkpoint.%ld.part", c.out_path, (long)getppid());
@@ -248,5 +248,5 @@ int main(void) {
         cmocka_unit_test(test_full_disk),
         cmocka_unit_test(test_leftovers_swept),
     };
-    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+    return cmocka_run_group_tests(tests, make_folder, folder_remove);
 }

@@ -8,22 +8,13 @@
 #include <cmocka.h>
 
 #include "fast/registry.h"
+#include "tests/folder.h"
 #include "train/parts.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static char folder[64]; /* of this run's files */
-
-static inline const char *path_in(const char *name) {
-    static char paths[64][128]; /* more than a test asks for: configurations borrow them */
-    static size_t next;
-    char *path = paths[next++ % 64];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
 
 static inline void write_file(const char *path, const char *bytes, size_t count) {
     FILE *file = fopen(path, "wb");
@@ -61,7 +52,7 @@ static inline TrainConfig tiny(void) {
     c.validate_windows = 4;
     c.log_every = 1;
     c.store = GGUF_TENSOR_F32;
-    c.text_path = path_in("text.txt");
+    c.text_path = in_folder("text.txt");
     return c;
 }
 
@@ -71,7 +62,7 @@ static inline void make_text(void) {
     for (unsigned i = 0; used + 64 < sizeof text; i++) {
         used += (size_t)snprintf(text + used, sizeof text - used, "The %s cat number %u sat on the mat.\n", i % 3 == 0 ? "red" : "old", i);
     }
-    write_file(path_in("text.txt"), text, used);
+    write_file(in_folder("text.txt"), text, used);
 }
 
 static inline Trainer *must_open(const TrainConfig *c, ResumeMode resume) {
@@ -100,18 +91,10 @@ static inline void refused(const TrainConfig *c, ResumeMode resume, Status expec
 
 static inline int make_folder(void **state) {
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/moe-test-train-XXXXXX");
     threads_set(1); /* tiny products: a second thread costs more than it brings */
-    if (mkdtemp(folder) == NULL || fast_use(isa_best(), NULL) != STATUS_OK) return -1;
+    if (!folder_make("train") || fast_use(isa_best(), NULL) != STATUS_OK) return -1;
     make_text();
     return 0;
-}
-
-static inline int remove_folder(void **state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    return system(command);
 }
 
 #endif
