@@ -134,14 +134,15 @@ Status film_open(Film **out, const char *path, const Trace *t, const View *v, in
     return STATUS_OK;
 }
 
-/* It went away while frames were left: whatever it said last is why. */
-static Status ffmpeg_gone(Film *film, Fault *f) {
+/* No more frames: waits until it has ended. OK where it wrote the film; where not, whatever it said last is why. */
+static Status ffmpeg_end(Film *film, Fault *f) {
     int code = 0;
     char said[256];
     close(film->pipe);
     while (waitpid(film->ffmpeg, &code, 0) < 0 && errno == EINTR) continue;
     film->ffmpeg = 0;
-    (void)last_words(said, sizeof said, film->words, code);
+    const bool complained = last_words(said, sizeof said, film->words, code); /* some versions end with 0 on a full disk */
+    if (!complained && WIFEXITED(code) && WEXITSTATUS(code) == 0) return STATUS_OK;
     return fault(f, STATUS_FAIL, "cannot write %s: ffmpeg says: %s", film->out.path, said);
 }
 
@@ -150,7 +151,8 @@ static Status write_frame(Film *film, Fault *f) {
     for (size_t sent = 0; sent < bytes;) {
         const ssize_t n = write(film->pipe, film->pixels + sent, bytes - sent);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0 && film->ffmpeg > 0) return ffmpeg_gone(film, f);
+        if (n <= 0 && film->ffmpeg > 0) /* it went away while frames were left: ending well is no better */
+            return ffmpeg_end(film, f) != STATUS_OK ? STATUS_FAIL : fault(f, STATUS_FAIL, "cannot write %s: ffmpeg says: status 0", film->out.path);
         if (n <= 0) return fault(f, STATUS_FAIL, "the reader took no more frames: %s", strerror(errno));
         sent += (size_t)n;
     }
@@ -178,15 +180,10 @@ Status film_next(Film *film, bool *done, double *share, Fault *f) {
 }
 
 static Status finish_ffmpeg(Film *film, bool keep, Fault *f) {
-    int code = 0;
-    char said[256];
-    close(film->pipe);
     if (!keep) kill(film->ffmpeg, SIGTERM);
-    while (waitpid(film->ffmpeg, &code, 0) < 0 && errno == EINTR) continue;
+    const Status status = ffmpeg_end(film, keep ? f : NULL);
     if (!keep) return STATUS_OK;
-    const bool complained = last_words(said, sizeof said, film->words, code); /* some versions end with 0 on a full disk */
-    if (!complained && WIFEXITED(code) && WEXITSTATUS(code) == 0) return outfile_commit(&film->out, f);
-    return fault(f, STATUS_FAIL, "cannot write %s: ffmpeg says: %s", film->out.path, said);
+    return status == STATUS_OK ? outfile_commit(&film->out, f) : status;
 }
 
 Status film_close(Film *film, bool keep, Fault *f) {
