@@ -78,6 +78,11 @@ Status input_read_some(Input *in, const Loaded *l, const char *text, const char 
     return fault(f, STATUS_FAIL, "%s: expected at least one token, found none: it is empty", tokens != NULL ? "--tokens" : "--text");
 }
 
+void input_warn_long(const char *command, const Input *in, const Loaded *l) {
+    const size_t context = l->model.config.context;
+    if (in->count > context) fprintf(stderr, "moe %s: %zu tokens, but the model was trained on at most %zu\n", command, in->count, context);
+}
+
 void input_free(Input *in) {
     free(in->ids);
     free(in->text);

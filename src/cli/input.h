@@ -18,5 +18,7 @@ Status input_read(Input *in, const Loaded *l, const char *text, const char *toke
 /* The same where nothing can be done without a token. */
 Status input_read_some(Input *in, const Loaded *l, const char *text, const char *tokens, Fault *f);
 void input_free(Input *in);
+/* Says on standard error where a text is longer than what the model has learned from. */
+void input_warn_long(const char *command, const Input *in, const Loaded *l);
 
 #endif

@@ -75,9 +75,7 @@ static Status logits_of(const Loaded *l, const char *text, const char *tokens, b
     size_t scalars = 0, bytes = 0;
     real *logits = size_mul(&scalars, in.count, vocab) && size_mul(&bytes, scalars, sizeof *logits) ? malloc(bytes) : NULL;
     if (logits == NULL) status = fault(f, STATUS_FAIL, "out of memory for the logits of %zu tokens over %zu", in.count, vocab);
-    if (in.count > l->model.config.context) {
-        fprintf(stderr, "moe logits: %zu tokens, but the model was trained on at most %zu\n", in.count, l->model.config.context);
-    }
+    input_warn_long("logits", &in, l);
     if (!model_is_causal(&l->model.config)) {
         fprintf(stderr, "moe logits: rule %s is not causal: the logits after a position depend on the tokens that follow it\n",
                 l->model.config.moe.rule->name);

@@ -109,9 +109,7 @@ static Status route(const Asked *asked, const Loaded *l, const Input *in, Fault 
     }
     if (same_file(asked->trace_path, l->gguf.path))
         return fault(f, STATUS_USAGE, "--trace %s: is also the model, which it would overwrite", asked->trace_path);
-    if (in->count > l->model.config.context) {
-        fprintf(stderr, "moe route: %zu tokens, but the model was trained on at most %zu\n", in->count, l->model.config.context);
-    }
+    input_warn_long("route", in, l);
     Trace t;
     const unsigned detail = detail_level(asked->trace_path == NULL ? "routing" : asked->detail);
     Status status = asked->noise == SIZE_MAX ? model_trace(&t, l, in->ids, in->count, in->text, detail, f)
