@@ -24,10 +24,7 @@ static const char DEFAULT_PROMPT[] = "Little Ida has a red kite on the hill. Old
 
 enum { SECOND_TEXT_WORD = 13 }; /* another text: its words begin here */
 
-static Status simulate(Trace *t, const char *flag, const char *text, size_t first_word, Fault *f) {
-    size_t n[4];
-    const Status status = viz_simulation(n, flag, text, f);
-    if (status != STATUS_OK) return status;
+static Status simulate(Trace *t, const size_t n[4], size_t first_word, Fault *f) {
     const Simulation s = {.tokens = n[3],
                           .experts = n[1],
                           .top_k = n[2],
@@ -59,7 +56,7 @@ static Status read_prompt(char **prompt, const char *text, Fault *f) {
 
 /* Opens the source; asks for the first prompt. `wait`: until the trace is there. */
 static Status begin(Source **source, Trace **trace, const Settings *o, bool wait, Fault *f) {
-    if (o->simulate != NULL) return simulate(*trace, "--simulate", o->simulate, 0, f);
+    if (o->simulate != NULL) return simulate(*trace, o->simulation, 0, f);
     Status status = o->trace != NULL ? source_open_trace(source, o->trace, f) : source_open_model(source, o->model, o->experts_used, f);
     if (status != STATUS_OK) return status;
     if (o->trace == NULL && o->noise != SIZE_MAX) source_draw_noise(*source, o->noise);
@@ -87,8 +84,7 @@ static Status begin_versus(Trace **versus, Source *source, const Settings *o, Fa
     if (o->versus_trace == NULL && o->versus_simulate == NULL) return STATUS_OK;
     Trace *t = calloc(1, sizeof *t);
     if (t == NULL) return fault(f, STATUS_FAIL, "out of memory");
-    const Status status =
-        o->versus_trace != NULL ? trace_load(t, o->versus_trace, f) : simulate(t, "--versus-simulate", o->versus_simulate, SECOND_TEXT_WORD, f);
+    const Status status = o->versus_trace != NULL ? trace_load(t, o->versus_trace, f) : simulate(t, o->versus_simulation, SECOND_TEXT_WORD, f);
     if (status == STATUS_OK)
         *versus = t;
     else

@@ -84,7 +84,9 @@ static Status read_flags(Settings *o, int argc, char **argv, bool *done, Fault *
 bool viz_names_training(const char *text) { return text != NULL && strncasecmp(text, "train", 5) == 0 && (text[5] == '\0' || text[5] == ' '); }
 bool viz_shows_training(const Settings *o) { return viz_names_training(o->view) || viz_names_training(o->state); }
 
-Status viz_simulation(size_t sizes[4], const char *flag, const char *text, Fault *f) {
+/* sizes (4) of "4x8x2x12"; `flag`: whose value it is; text NULL: it was not given. */
+static Status read_simulation(size_t sizes[4], const char *flag, const char *text, Fault *f) {
+    if (text == NULL) return STATUS_OK;
     const bool plain = text[strspn(text, "0123456789x")] == '\0'; /* scanf alone takes signs and blanks too */
     size_t *n = sizes;
     int used = 0;
@@ -128,15 +130,14 @@ static Status check_files(const Settings *o, Fault *f) {
     return STATUS_OK;
 }
 
-static Status check_together(const Settings *o, Fault *f) {
+static Status check_together(Settings *o, Fault *f) {
     if ((o->versus != NULL) + (o->versus_trace != NULL) + (o->versus_simulate != NULL) > 1)
         return fault(f, STATUS_USAGE, "--versus, --versus-trace and --versus-simulate: only one of them");
     if (o->text != NULL && o->script_path != NULL && strcmp(o->text, "-") == 0 && strcmp(o->script_path, "-") == 0)
         return fault(f, STATUS_USAGE, "--text - and --script - contradict each other: standard input is read once; name a file for one of them");
-    size_t sizes[4];
     Status status = check_source(o, f);
-    if (status == STATUS_OK && o->simulate != NULL) status = viz_simulation(sizes, "--simulate", o->simulate, f);
-    if (status == STATUS_OK && o->versus_simulate != NULL) status = viz_simulation(sizes, "--versus-simulate", o->versus_simulate, f);
+    if (status == STATUS_OK) status = read_simulation(o->simulation, "--simulate", o->simulate, f);
+    if (status == STATUS_OK) status = read_simulation(o->versus_simulation, "--versus-simulate", o->versus_simulate, f);
     return status == STATUS_OK ? check_files(o, f) : status;
 }
 

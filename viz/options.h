@@ -8,6 +8,7 @@
 typedef struct {
     const char *text, *model, *trace, *simulate; /* sources */
     const char *versus, *versus_trace, *versus_simulate; /* what they are compared with */
+    size_t simulation[4], versus_simulation[4]; /* what both ask for: layers, experts, experts used, tokens */
     size_t experts_used, noise;
     const char *dense[DUEL_LANES]; /* what it is raced against */
     bool no_measure;
@@ -28,8 +29,6 @@ enum { STILL_STEPS = 300 };
 /* Fills `o`, defaults where a flag is not given; done: help was printed. STATUS_USAGE names the flag, what it takes and the nearest one, or two
  * flags that contradict each other; STATUS_FAIL a file that is not there. */
 Status viz_options(Settings *o, int argc, char **argv, bool *done, Fault *f);
-/* "4x8x2x12": layers, experts, experts used, tokens. `flag`: whose value it is. */
-Status viz_simulation(size_t sizes[4], const char *flag, const char *text, Fault *f);
 bool viz_names_training(const char *text); /* a view's name or a state line, NULL too */
 bool viz_shows_training(const Settings *o);
 
