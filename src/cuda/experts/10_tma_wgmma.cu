@@ -45,7 +45,8 @@ template <HopperOutput OUT> static __global__ __launch_bounds__(MULTIPLIERS, 1) 
     Turn fetching = {0, 0}, multiplying = {0, 0};
     float sum[SUMS] = {};
     make_barriers(s, p);
-    if (threadIdx.x == 0)
+    if (!has_rows(share, warpgroup)) return pass_steps(s, steps, &multiplying);
+    if (threadIdx.x == 0) /* of the first warpgroup, which has rows */
         for (; fetched < HOPPER_STAGES && fetched < steps; fetched++) fetch_step<OUT>(s, p, share, column, fetched, &fetching);
     __syncwarp(); /* the products are for whole warps */
     settle(sum);

@@ -78,8 +78,8 @@ template <HopperOutput OUT> static __device__ __forceinline__ void fetch_tiles(H
         for (unsigned step = 0; step < steps; step++) fetch_step<OUT>(s, p, share, column, step, &turn);
 }
 
-/* Two warpgroups: each 64 rows of the same tiles. A stage is let go of a step late, when the products that read it are over; the last one of a tile
- * before the sums are put out, so that it is fetched into meanwhile. */
+/* Two warpgroups: each 64 rows of the same tiles, of which the second may have none. A stage is let go of a step late, when the products that read it
+ * are over; the last one of a tile before the sums are put out, so that it is fetched into meanwhile. */
 template <HopperOutput OUT> static __device__ __forceinline__ void multiply_tiles(HopperShared *s, const HopperProduct &p, unsigned warpgroup) {
     const unsigned steps = steps_of(p);
     Share share;
@@ -87,6 +87,10 @@ template <HopperOutput OUT> static __device__ __forceinline__ void multiply_tile
     Walk group = {0, 0};
     Turn turn = {0, 0};
     for (size_t number = blockIdx.x; find_tile(&group, &share, &column, p, HOPPER_WIDTH<OUT>, number); number += gridDim.x) {
+        if (!has_rows(share, warpgroup)) {
+            pass_steps(s, steps, &turn);
+            continue;
+        }
         float sum[SUMS] = {};
         settle(sum);
         unsigned last = turn.stage;

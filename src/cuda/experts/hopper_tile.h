@@ -112,6 +112,19 @@ static __device__ __forceinline__ void release_stage(HopperShared *s, unsigned s
     if (threadIdx.x % WARP == 0) barrier_arrive(&s->empty[stage]);
 }
 
+/* Has this warpgroup rows of the tile? An expert's last tile may end before the second one's: products of these rows would be thrown away. */
+static __device__ __forceinline__ bool has_rows(const Share &share, unsigned warpgroup) {
+    return share.tile * HOPPER_ROWS + warpgroup * SUM_ROWS < share.rows;
+}
+/* A warpgroup without rows lets go of each stage as soon as it is full. Not before: an arrival counts in the phase that is going on. */
+static __device__ __forceinline__ void pass_steps(HopperShared *s, unsigned steps, Turn *turn) {
+    for (unsigned step = 0; step < steps; step++, next_turn(turn)) {
+        barrier_wait(&s->full[turn->stage], turn->parity);
+        __syncwarp(); /* all lanes have seen it: the next one may be two phases further */
+        release_stage(s, turn->stage);
+    }
+}
+
 /* ---- from sums to the output; where a thread's sums belong is drawn in hopper.h ---- */
 
 /* Two neighbours of the output, whose sums are the thread's number q (and, of pairs, q + 64) and the one behind. n is a multiple of 8: both are in the
