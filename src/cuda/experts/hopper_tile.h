@@ -127,29 +127,35 @@ static __device__ __forceinline__ void pass_steps(HopperShared *s, unsigned step
 
 /* ---- from sums to the output; where a thread's sums belong is drawn in hopper.h ---- */
 
-/* Two neighbours of the output, whose sums are the thread's number q (and, of pairs, q + 64) and the one behind. n is a multiple of 8: both are in the
- * matrix or neither is, and each pair begins at a multiple of its size. */
-template <HopperOutput OUT> static __device__ __forceinline__ void put_two(const HopperProduct &p, size_t at, const float *sum, unsigned q) {
-    if (OUT == OUTPUT_ROWS)
-        *reinterpret_cast<float2 *>(static_cast<float *>(p.out) + at) = make_float2(sum[q], sum[q + 1]);
-    else if (OUT == HIDDEN_OF_UP)
-        *reinterpret_cast<uint32_t *>(static_cast<uint16_t *>(p.out) + at) = bf16_pair(activated(p.act, sum[q]), activated(p.act, sum[q + 1]));
+/* What one number of the output is stored as, and two neighbours. */
+template <HopperOutput OUT> struct Stored { typedef uint16_t One; typedef uint32_t Two; };
+template <> struct Stored<OUTPUT_ROWS> { typedef float One; typedef float2 Two; };
+
+/* Two neighbours of the output, whose sums are the thread's number q (and, of pairs, q + 64) and the one behind. */
+template <HopperOutput OUT> static __device__ __forceinline__ typename Stored<OUT>::Two two_of(const float *sum, unsigned q, Activation act) {
+    if constexpr (OUT == OUTPUT_ROWS)
+        return make_float2(sum[q], sum[q + 1]);
+    else if constexpr (OUT == HIDDEN_OF_UP)
+        return bf16_pair(activated<true>(act, sum[q]), activated<true>(act, sum[q + 1]));
     else
-        *reinterpret_cast<uint32_t *>(static_cast<uint16_t *>(p.out) + at) =
-            bf16_pair(swiglu(sum[q], sum[q + SUMS / 2]), swiglu(sum[q + 1], sum[q + 1 + SUMS / 2]));
+        return bf16_pair(swiglu<true>(sum[q], sum[q + SUMS / 2]), swiglu<true>(sum[q + 1], sum[q + 1 + SUMS / 2]));
 }
 
+/* n is a multiple of 8: of eight columns all are in the matrix or none is, and each pair begins at a multiple of its size. Those outside are computed,
+ * too, and not stored: without a branch around it, the waits of one pair's activation are filled by the others'. */
 template <HopperOutput OUT>
 static __device__ __forceinline__ void put_sums(const HopperProduct &p, const Share &share, size_t column, unsigned warpgroup, const float *sum) {
     const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x % WARPGROUP / WARP;
-    const size_t first_row = share.tile * HOPPER_ROWS + warpgroup * SUM_ROWS + warp * 16 + lane / 4;
+    const size_t left = p.columns - column, row = share.tile * HOPPER_ROWS + warpgroup * SUM_ROWS + warp * 16 + lane / 4;
+    const unsigned eights = (unsigned)((left < HOPPER_WIDTH<OUT> ? left : HOPPER_WIDTH<OUT>) / 8);
+    auto *to = static_cast<typename Stored<OUT>::One *>(p.out) + (share.first + row) * p.columns + column + 2 * (lane % 4);
     UNROLLED
-    for (unsigned half = 0; half < 2; half++) {
-        const size_t row = first_row + 8 * half, at = (share.first + row) * p.columns;
+    for (unsigned half = 0; half < 2; half++, to += 8 * p.columns) {
+        if (row + 8 * half >= share.rows) break;
         UNROLLED
         for (unsigned j = 0; j < HOPPER_WIDTH<OUT> / 8; j++) {
-            const size_t c = column + 8 * j + 2 * (lane % 4);
-            if (row < share.rows && c < p.columns) put_two<OUT>(p, at + c, sum, 4 * j + 2 * half);
+            const auto two = two_of<OUT>(sum, 4 * j + 2 * half, p.act);
+            if (j < eights) *reinterpret_cast<typename Stored<OUT>::Two *>(to + 8 * j) = two;
         }
     }
 }
