@@ -6,7 +6,12 @@
  *   not      picking; noise, which is drawn in training alone
  *
  * The products are float32 whatever the model's weights are: a router is small, and a rounded logit is another route. Softmax is one warp a row.
+ *
+ * A tile of a product is 64 rows by 64 columns, and one processor makes it, step after step along k. A prompt of 128 tokens that asks 64 experts is two
+ * tiles: of a large GPU's 132 processors 130 would wait. As few_rows_nt makes it, it is 256 blocks, each of which reads the weights of four experts and
+ * the rows of eight tokens. From the cache, but again and again: the more outputs there are, the more is read, so a large prompt is tiles.
  */
+#include "cuda/products/products.h"
 #include "cuda/rows.h"
 
 static __global__ void softmax_kernel(float *probs, const float *logits, size_t rows, size_t columns) {
@@ -26,19 +31,25 @@ static __global__ void relu_kernel(float *x, size_t count) {
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) x[i] = x[i] < 0 ? 0 : x[i];
 }
 
+constexpr size_t TILES_FROM = 65536; /* outputs: 16 tiles. Fixed, so that a route does not depend on how many processors a GPU has */
+
+static void router_product(Cuda *cuda, float *y, const float *x, const float *w, size_t tokens, size_t rows, size_t columns) {
+    const CudaMatrix matrix = {w, CUDA_F32};
+    (tokens * rows <= TILES_FROM ? few_rows_nt : cuda_matmul_nt)(cuda, y, x, matrix, tokens, rows, columns, MATMUL_SET);
+}
+
 void cuda_router_forward(Cuda *cuda, float *logits, float *hidden, const float *x, const CudaRouter *w, size_t tokens) {
     const size_t D = w->model_dim, E = w->experts, R = w->hidden_dim;
     const unsigned THREADS = 256;
-    const CudaMatrix out = {w->w, CUDA_F32}, in = {w->hidden, CUDA_F32};
     if (w->w == NULL) { /* a rule that asks no router: all experts are alike */
         cuda_clear(cuda, logits, tokens * E * sizeof *logits);
         return;
     }
     if (R == 0) {
-        cuda_matmul_nt(cuda, logits, x, out, tokens, E, D, MATMUL_SET);
+        router_product(cuda, logits, x, w->w, tokens, E, D);
         return;
     }
-    cuda_matmul_nt(cuda, hidden, x, in, tokens, R, D, MATMUL_SET);
+    router_product(cuda, hidden, x, w->hidden, tokens, R, D);
     launch(cuda, "relu", relu_kernel, grid_along_x(ceil_div(tokens * R, THREADS)), dim3(THREADS), 0, hidden, tokens * R);
-    cuda_matmul_nt(cuda, logits, hidden, out, tokens, E, R, MATMUL_SET);
+    router_product(cuda, logits, hidden, w->w, tokens, E, R);
 }

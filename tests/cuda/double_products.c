@@ -114,9 +114,10 @@ enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
 static bool takes(const Tested *t, const size_t *shape) { return t->row == NULL || cuda_variant_takes(t->row, shape[0]); }
 
-/* Up to eight rows; around the edges of a block's step along k (512 floats, 1024 of bf16) and of four steps; fewer and more columns than a block makes. */
+/* Up to eight rows, and groups of eight; around the edges of a block's step along k (512 floats, 1024 of bf16) and of four steps; fewer and more columns than a block makes. */
 static const size_t few_rows[][3] = {{1, 5, 512},  {1, 3, 2052}, {2, 1, 4104}, {2, 6, 1030}, {3, 7, 2048},  {4, 5, 520},
-                                     {5, 9, 1024}, {6, 4, 4096}, {7, 2, 3},    {8, 13, 264}, {8, 130, 136}, {8, 3, 4099}};
+                                     {5, 9, 1024}, {6, 4, 4096}, {7, 2, 3},    {8, 13, 264}, {8, 130, 136}, {8, 3, 4099},
+                                     {9, 3, 524},  {33, 6, 40},  {16, 5, 31}};
 enum { FEW_SHAPES = sizeof few_rows / sizeof few_rows[0] };
 
 static void test_shapes_that_fit_no_tile(void **state) {
@@ -184,24 +185,25 @@ static void test_the_best_row_is_in_use(void **state) {
         }
 }
 
-/* A row has the same bits alone as among up to eight. Where rows are multiples of 16 bytes, and where they are not. */
+/* A row has the same bits alone as among any number. Where rows are multiples of 16 bytes, and where they are not. */
 static void test_a_row_has_the_same_bits_alone(void **state) {
     (void)state;
-    enum { N = 9 };
+    enum { N = 9, MOST = 17 };
     const size_t widths[] = {2088, 1037};
-    float eight[8 * N];
+    float all[MOST * N];
     Rng rng;
     for (size_t i = 0; i < 4; i++) {
-        const Tested t = {.name = "few rows", .run = cuda_matmul_nt, .type = i / 2 == 0 ? CUDA_F32 : CUDA_BF16};
-        const size_t shape[3] = {8, N, widths[i % 2]};
-        for (size_t m = 8; m > 0; m--) {
+        const CudaType type = i / 2 == 0 ? CUDA_F32 : CUDA_BF16;
+        const Tested t = {.name = "few rows", .run = cuda_variant_active(rig.cuda, type, 1)->nt, .type = type};
+        const size_t shape[3] = {MOST, N, widths[i % 2]};
+        for (size_t m = MOST; m > 0; m--) {
             rng_seed(&rng, 45);
             Case x = case_new(&rng, normal, &t, shape, 0, MATMUL_SET);
-            x.m = m; /* the first ones of the same eight */
+            x.m = m; /* the first ones of the same rows */
             case_run(&x);
             const float *c = rig_result(&rig, x.c_at);
-            if (m == 8) memcpy(eight, c, sizeof eight);
-            if (memcmp(eight, c, m * N * sizeof *c) != 0) fail_msg("%zu rows of %zu: other bits than among eight", m, x.k);
+            if (m == MOST) memcpy(all, c, sizeof all);
+            if (memcmp(all, c, m * N * sizeof *c) != 0) fail_msg("%zu rows of %zu: other bits than among %d", m, x.k, (int)MOST);
             case_free(&x);
         }
     }

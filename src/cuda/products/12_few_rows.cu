@@ -4,13 +4,14 @@
  *   why      to a tile of rung 04 or 05 one row is as much work as 64 or 128, and a router's 128 columns are two tiles: two of a large GPU's 132
  *            processors would work. With so few rows nothing is worth more than reading each weight once, with many threads at the same time: 16 bytes
  *            a load, four loads of a thread on their way before the first is used, and n or n/4 blocks
- *   enters   a (m,k), m at most 8; w (n,k) in f32, or in bf16, where a is rounded to bf16 as it is read and sums stay float
+ *   enters   a (m,k); w (n,k) in f32, or in bf16, where a is rounded to bf16 as it is read and sums stay float. More than eight rows are groups of eight,
+ *            each of which reads the weights again
  *   leaves   c (m,n)
  *   next     each linear layer while a text is generated token by token, through cuda_matmul_nt; the router among them
  *   not      tensor cores: they would wait for the same weights. Nor a in shared memory: all blocks read it, and the caches have it
  *
  * The order of a sum depends on k alone: thread t adds the pieces t, t + 128, ... of 16 bytes of weights, then come lanes, then warps. So a row has the
- * same bits alone as among eight. Where several columns are made at once, what is read of a serves them all: eight rows are twice as many bytes as
+ * same bits alone as among any number. Where several columns are made at once, what is read of a serves them all: eight rows are twice as many bytes as
  * f32 weights of four columns, and would otherwise be the larger part.
  */
 #include "cuda/products/products.h"
@@ -112,8 +113,9 @@ template <typename W, unsigned ROWS, unsigned COLUMNS, bool BY_SIXTEEN>
 static __global__ __launch_bounds__(FEW_THREADS, 4) void few_rows_kernel(Product<W> p) {
     constexpr unsigned DEPTH = LOADS / COLUMNS;
     constexpr size_t STEP = FEW_THREADS * TERMS<W>;
-    const size_t column = (size_t)blockIdx.x * COLUMNS;
+    const size_t column = (size_t)blockIdx.x * COLUMNS, row = (size_t)blockIdx.y * ROWS;
     float sum[ROWS][COLUMNS] = {};
+    p.a += row * p.k, p.c += row * p.n, p.m -= row; /* from here on, this block's rows */
     for (size_t from = threadIdx.x * TERMS<W>; from < p.k; from += DEPTH * STEP) {
         Fetched<W> w[DEPTH][COLUMNS];
         UNROLLED
@@ -130,11 +132,11 @@ static __global__ __launch_bounds__(FEW_THREADS, 4) void few_rows_kernel(Product
 
 template <typename W, unsigned ROWS, unsigned COLUMNS, bool BY_SIXTEEN> static void launch_for(Cuda *cuda, const Product<W> &p) {
     static_assert(LOADS % COLUMNS == 0 && WARP % (ROWS * COLUMNS) == 0, "a warp has a lane for each sum");
-    launch(cuda, "product, few rows", few_rows_kernel<W, ROWS, COLUMNS, BY_SIXTEEN>, dim3((unsigned)ceil_div(p.n, COLUMNS)), dim3(FEW_THREADS), 0, p);
+    const dim3 grid((unsigned)ceil_div(p.n, COLUMNS), (unsigned)ceil_div(p.m, ROWS));
+    launch(cuda, "product, few rows", few_rows_kernel<W, ROWS, COLUMNS, BY_SIXTEEN>, grid, dim3(FEW_THREADS), 0, p);
 }
 
 template <typename W> static void launch_few_rows(Cuda *cuda, const Product<W> &p) {
-    if (p.m == 0) return;
     if (!at_sixteen(p.a) || !at_sixteen(p.w) || p.k % TERMS<W> != 0)
         launch_for<W, 8, 4, false>(cuda, p);
     else if (p.m == 1)
