@@ -56,7 +56,7 @@ static void test_weighted_sums_in_choice_order(void **state) {
     (void)state;
     Rng rng;
     rng_seed(&rng, 5);
-    const size_t shapes[][3] = {{0, 2, 8}, {1, 1, 1}, {7, 2, 127}, {127, 3, 129}, {128, 8, 64}, {129, 1, 128}, {4096, 2, 3}};
+    const size_t shapes[][3] = {{0, 2, 8}, {1, 1, 1}, {7, 2, 127}, {127, 3, 129}, {128, 8, 64}, {129, 1, 128}, {9, 5, 36}, {4096, 2, 3}};
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) check_combine(&rng, shapes[s][0], shapes[s][1], shapes[s][2]);
 }
 
