@@ -18,7 +18,7 @@ typedef struct {
 typedef struct {
     Shape s;
     size_t slots, served;
-    int32_t *offsets, *slot_token; /* (E+1), (S) */
+    int32_t *offsets, *slot_token, *token_slot; /* (E+1), (S), (T,K) */
     float *x, *xs, *gate, *up, *down; /* (T,D), (S,D), (E,F,D) twice, (E,D,F); gate is NULL unless gated */
     const float *x_at;
     float *xs_at, *ys_at, *hidden_gate_at, *hidden_up_at, *hidden_at;
@@ -90,14 +90,22 @@ static inline void poison_the_idle(float *w, const Layer *l) {
         for (size_t i = 0; l->offsets[e] == l->offsets[e + 1] && i < one; i++) w[e * one + i] = NAN;
 }
 
-/* Whose row each slot has; what is behind the last that is served has nobody's, and would be NaN. */
+/* Whose row each slot has, and where each choice is served: slots are dealt out among all choices, and some get none. What is behind the last slot that
+ * is served has nobody's row, and would be NaN. */
 static inline void draw_rows(Layer *l, Rng *rng) {
-    const size_t D = l->s.model_dim;
-    l->slot_token = some(l->slots, sizeof *l->slot_token), l->xs = some(l->slots * D, sizeof *l->xs);
-    for (size_t s = 0; s < l->slots; s++) {
-        l->slot_token[s] = s < l->served ? (int32_t)rng_below(rng, l->s.tokens) : -1;
-        for (size_t d = 0; d < D; d++) l->xs[s * D + d] = s < l->served ? l->x[(size_t)l->slot_token[s] * D + d] : NAN;
+    const size_t D = l->s.model_dim, S = l->slots;
+    int32_t *order = some(S, sizeof *order);
+    l->slot_token = some(S, sizeof *l->slot_token), l->token_slot = some(S, sizeof *l->token_slot), l->xs = some(S * D, sizeof *l->xs);
+    for (size_t i = 0; i < S; i++) { /* shuffled as it grows */
+        const size_t at = rng_below(rng, i + 1);
+        order[i] = order[at], order[at] = (int32_t)i;
     }
+    for (size_t s = 0; s < S; s++) {
+        const bool served = s < l->served;
+        l->slot_token[s] = served ? order[s] / (int32_t)l->s.top_k : -1, l->token_slot[order[s]] = served ? (int32_t)s : -1;
+        for (size_t d = 0; d < D; d++) l->xs[s * D + d] = served ? l->x[(size_t)l->slot_token[s] * D + d] : NAN;
+    }
+    free(order);
 }
 
 static inline Layer layer_new(Rng *rng, const Shape *shape) {
@@ -119,14 +127,14 @@ static inline Layer layer_new(Rng *rng, const Shape *shape) {
     l.w.up = rig_matrix(&rig, l.s.type, l.up, E * F * D), l.w.down = rig_matrix(&rig, l.s.type, l.down, E * D * F);
     if (gated) l.w.gate = rig_matrix(&rig, l.s.type, l.gate, E * F * D);
     l.plan = (CudaPlan){.tokens = l.s.tokens, .experts = E, .top_k = l.s.top_k, .offsets = rig_ids(&rig, l.offsets, E + 1)};
-    l.plan.slot_token = rig_ids(&rig, l.slot_token, S);
+    l.plan.slot_token = rig_ids(&rig, l.slot_token, S), l.plan.token_slot = rig_ids(&rig, l.token_slot, S);
     l.plan.served = rig_ids(&rig, l.offsets + E, 1);
     return l;
 }
 
 static inline void layer_free(Layer *l) {
     rig_clear(&rig);
-    free(l->offsets), free(l->slot_token), free(l->x), free(l->xs), free(l->gate), free(l->up), free(l->down);
+    free(l->offsets), free(l->slot_token), free(l->token_slot), free(l->x), free(l->xs), free(l->gate), free(l->up), free(l->down);
 }
 
 /* ---- what it must be ---- */

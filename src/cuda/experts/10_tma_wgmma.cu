@@ -5,8 +5,8 @@
  *            once, in a launch of their own; hidden rows are bf16 in memory
  *   why      mma.sync needs its fragments in registers: in 08 a warp reads 12 bytes of shared memory a product of 16 × 8 × 16, and so its rate is that
  *            of shared memory. wgmma reads both operands itself, and each byte of a for 256 columns; and it is the only way to the tensor cores' full
- *            rate. The copy engine fetches boxes, it cannot look rows up: so gathering is a launch again. It costs S·D reads and half as many writes,
- *            where 08 rounded each activation once for every 64 columns
+ *            rate. The copy engine fetches boxes, it cannot look rows up: so gathering is a launch again: T·D floats
+ *            read and S·D bf16 written, where 08 rounded each activation once for every 64 columns
  *   enters   x (T,D); the plan; weights of all experts in bf16, rows of a multiple of 16 bytes
  *   leaves   ys (S,D). xs is used as bf16 (S,D) and hidden as bf16 (S,F)
  *   next     11_persistent.cu
@@ -16,21 +16,28 @@
 #include "cuda/experts/hopper_tile.h"
 #include "cuda/products/tensor_tile.h"
 
-/* ---- rows into slot order, rounded: a thread eight neighbours, the grid for what could be served ---- */
-static __global__ void gather_rounded_kernel(uint4 *xs, const float *x, const int32_t *slot_token, const int32_t *served, size_t model_dim) {
-    const size_t d = ((size_t)blockIdx.y * blockDim.x + threadIdx.x) * 8, rows = (size_t)*served;
+/* ---- rows into slot order, rounded ---- */
+
+/* A block reads eight neighbours a thread of one token's row, and writes them to each slot that serves the token. So x is read once: from slots to tokens,
+ * each row would come once for each of K experts, and where x does not fit into the cache, each time from memory. */
+static __global__ void gather_rounded_kernel(uint4 *xs, const float *x, const int32_t *token_slot, size_t tokens, size_t top_k, size_t model_dim) {
+    const size_t d = ((size_t)blockIdx.y * blockDim.x + threadIdx.x) * 8;
     if (d >= model_dim) return;
-    for (size_t s = blockIdx.x; s < rows; s += gridDim.x)
-        xs[(s * model_dim + d) / 8] = load_eight(x + (size_t)slot_token[s] * model_dim, d, model_dim, true);
+    for (size_t t = blockIdx.x; t < tokens; t += gridDim.x) {
+        const uint4 eight = load_eight(x + t * model_dim, d, model_dim, true);
+        for (size_t k = 0; k < top_k; k++) {
+            const int32_t slot = token_slot[t * top_k + k];
+            if (slot >= 0) xs[((size_t)slot * model_dim + d) / 8] = eight;
+        }
+    }
 }
 
 static void gather_rounded(Cuda *cuda, float *xs, const float *x, const CudaPlan *plan, size_t model_dim) {
     const unsigned THREADS = 128;
-    const size_t slots = slots_at_most(plan), most = (size_t)cuda->processors * 64;
-    dim3 grid = grid_along_x(slots < most ? slots : most);
+    dim3 grid = grid_along_x(plan->tokens);
     grid.y = (unsigned)ceil_div(model_dim / 8, THREADS);
-    launch(cuda, "gather, rounding", gather_rounded_kernel, grid, dim3(THREADS), 0, reinterpret_cast<uint4 *>(xs), x, plan->slot_token, plan->served,
-           model_dim);
+    launch(cuda, "gather, rounding", gather_rounded_kernel, grid, dim3(THREADS), 0, reinterpret_cast<uint4 *>(xs), x, plan->token_slot, plan->tokens,
+           plan->top_k, model_dim);
 }
 
 /* ---- the two products ---- */
@@ -77,7 +84,8 @@ static void launch_boxes(Cuda *cuda, const char *doing, HopperOutput out, const 
 /* Maps for out (S,n) of rows (S,k) and two matrices (E,n,k), which may be the same. */
 static bool map_product(Cuda *cuda, HopperProduct *p, const void *rows, size_t slots, CudaMatrix first, CudaMatrix second, const char *doing) {
     const size_t of_rows[] = {p->depth, slots}, of_weights[] = {p->depth, p->columns, p->experts};
-    return hopper_map(cuda, &p->rows, rows, of_rows, 2, HOPPER_ROWS, doing) && hopper_map(cuda, &p->first, first.at, of_weights, 3, HOPPER_BOX, doing) &&
+    return hopper_map(cuda, &p->rows, rows, of_rows, 2, HOPPER_ROWS, doing) &&
+           hopper_map(cuda, &p->first, first.at, of_weights, 3, HOPPER_BOX, doing) &&
            hopper_map(cuda, &p->second, second.at, of_weights, 3, HOPPER_BOX, doing);
 }
 
