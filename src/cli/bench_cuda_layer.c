@@ -47,7 +47,8 @@ static void stage_experts(void *argument) {
 }
 static void stage_combine(void *argument) {
     const Layer *l = argument;
-    cuda_combine_forward(l->cuda, l->y, l->acts.ys, l->acts.weights, &l->acts.plan, MODEL_DIM);
+    const CudaMatrix ys = {l->acts.ys, cuda_experts_variant_active(l->cuda, &l->w.experts, &l->acts.plan, false)->leaves};
+    cuda_combine_forward(l->cuda, l->y, ys, l->acts.weights, &l->acts.plan, MODEL_DIM);
 }
 static void whole_layer(void *argument) {
     Layer *l = argument;

@@ -10,14 +10,14 @@
 /* In the order of the ladder: the last row that runs is taken. */
 /* clang-format off */
 const CudaExpertsVariant cuda_experts_variants[] = {
-    {"06", "grouped",         CUDA_F32,  75, true,  false, 0, grouped_experts},
-    {"06", "grouped",         CUDA_BF16, 75, true,  false, 0, grouped_experts},
-    {"07", "gather fused",    CUDA_BF16, 80, false, false, 0, gather_fused_experts},
-    {"08", "SwiGLU epilogue", CUDA_BF16, 80, false, false, 0, swiglu_epilogue_experts},
-    {"09", "async pipeline",  CUDA_BF16, 80, false, true,  0, async_pipeline_experts},
-    {"10", "TMA and wgmma",   CUDA_BF16, 90, false, true,  0, tma_wgmma_experts},
-    {"11", "persistent",      CUDA_BF16, 90, false, true,  0, persistent_experts},
-    {"12", "decode",          CUDA_BF16, 80, false, true,  8, decode_experts},
+    {"06", "grouped",         CUDA_F32,  75, CUDA_F32,  true,  false, 0, grouped_experts},
+    {"06", "grouped",         CUDA_BF16, 75, CUDA_F32,  true,  false, 0, grouped_experts},
+    {"07", "gather fused",    CUDA_BF16, 80, CUDA_F32,  false, false, 0, gather_fused_experts},
+    {"08", "SwiGLU epilogue", CUDA_BF16, 80, CUDA_F32,  false, false, 0, swiglu_epilogue_experts},
+    {"09", "async pipeline",  CUDA_BF16, 80, CUDA_F32,  false, true,  0, async_pipeline_experts},
+    {"10", "TMA and wgmma",   CUDA_BF16, 90, CUDA_BF16, false, true,  0, tma_wgmma_experts},
+    {"11", "persistent",      CUDA_BF16, 90, CUDA_BF16, false, true,  0, persistent_experts},
+    {"12", "decode",          CUDA_BF16, 80, CUDA_F32,  false, true,  8, decode_experts},
 };
 /* clang-format on */
 const size_t cuda_experts_variant_count = sizeof cuda_experts_variants / sizeof cuda_experts_variants[0];
@@ -40,9 +40,15 @@ bool cuda_experts_variant_runs(const Cuda *cuda, const CudaExpertsVariant *v, co
     return why == NULL;
 }
 
-void cuda_experts_forward(Cuda *cuda, const CudaExpertsRows *rows, const CudaExperts *w, const CudaPlan *plan, bool keep) {
-    const CudaExpertsVariant *way = NULL;
+const CudaExpertsVariant *cuda_experts_variant_active(const Cuda *cuda, const CudaExperts *w, const CudaPlan *plan, bool keep) {
+    const CudaExpertsVariant *active = NULL;
     for (const CudaExpertsVariant *v = cuda_experts_variants; v < cuda_experts_variants + cuda_experts_variant_count; v++)
-        if ((v->keeps || !keep) && cuda_experts_variant_runs(cuda, v, w, plan, NULL)) way = v;
+        if ((v->keeps || !keep) && cuda_experts_variant_runs(cuda, v, w, plan, NULL)) active = v;
+    return active;
+}
+
+CudaMatrix cuda_experts_forward(Cuda *cuda, const CudaExpertsRows *rows, const CudaExperts *w, const CudaPlan *plan, bool keep) {
+    const CudaExpertsVariant *way = cuda_experts_variant_active(cuda, w, plan, keep);
     way->forward(cuda, rows, w, plan);
+    return {rows->ys, way->leaves};
 }

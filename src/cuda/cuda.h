@@ -154,7 +154,7 @@ typedef struct {
 } CudaExperts;
 typedef struct {
     const float *x;                          /* (T,D) */
-    float *xs, *ys;                          /* (S,D) rows in slot order: gathered from x, and out */
+    float *xs, *ys;                          /* (S,D) rows in slot order: gathered from x, and out; some rows of the ladder use them as bf16 */
     float *hidden_gate, *hidden_up, *hidden; /* (S,F); hidden_gate is NULL unless gated */
 } CudaExpertsRows;
 /* From x to ys. Rows behind those that are served stay as they were; an expert without rows is never touched. */
@@ -163,6 +163,7 @@ typedef struct {
     const char *id, *name; /* "06", "grouped" */
     CudaType type;         /* of the weights that it reads */
     int needs;             /* compute capability, 10·major + minor, below which it is skipped; 90: only there */
+    CudaType leaves;       /* what ys holds afterwards */
     bool keeps;            /* xs and hidden_* hold afterwards what a trace wants; otherwise they are scratch */
     bool by_sixteen_bytes; /* wants weights whose rows are multiples of 16 bytes, and begin at one; and x to begin at one, as all that cuda_take gives */
     size_t most_tokens;    /* 0: any number */
@@ -173,10 +174,13 @@ extern const size_t cuda_experts_variant_count;
 /* Can this device run the row on these weights and this plan? Rows that fetch for themselves want the plan of a rule that sorts choices (not soft). */
 bool cuda_experts_variant_runs(const Cuda *cuda, const CudaExpertsVariant *v, const CudaExperts *w, const CudaPlan *plan, const char **why_not);
 /* The last row of the ladder that runs; with `keep`, the last of those that keep what a trace wants. */
-void cuda_experts_forward(Cuda *cuda, const CudaExpertsRows *rows, const CudaExperts *w, const CudaPlan *plan, bool keep);
+const CudaExpertsVariant *cuda_experts_variant_active(const Cuda *cuda, const CudaExperts *w, const CudaPlan *plan, bool keep);
+/* Runs it; returns ys as it left them. */
+CudaMatrix cuda_experts_forward(Cuda *cuda, const CudaExpertsRows *rows, const CudaExperts *w, const CudaPlan *plan, bool keep);
 
 /* ======== 5_combine.cu: y (T,D) = Σ_k weights[t,k] · ys[token_slot[t,k]], in choice order, as the CPU's ======== */
-void cuda_combine_forward(Cuda *cuda, float *y, const float *ys, const float *weights, const CudaPlan *plan, size_t model_dim);
+/* Sums are float; bf16 ys (S,D) have rows of a multiple of 16 bytes and begin at one, as the rungs that leave them want. */
+void cuda_combine_forward(Cuda *cuda, float *y, CudaMatrix ys, const float *weights, const CudaPlan *plan, size_t model_dim);
 
 /* ======== layer.c: the five calls ======== */
 typedef struct {

@@ -111,9 +111,10 @@ void cuda_moe_forward(Cuda *cuda, float *y, CudaMoeActs *acts, const float *x, c
         cuda_dispatch_plan(cuda, plan, acts->ids, acts->weights, c->service); /* 3: whose rows go where */
     }
 
-    cuda_experts_forward(cuda, &rows, &w->experts, plan, acts->keep); /* 4: the work; how rows get there is a matter of the rung */
+    const CudaMatrix ys =
+        cuda_experts_forward(cuda, &rows, &w->experts, plan, acts->keep); /* 4: the work; how rows get there is a matter of the rung */
 
-    cuda_combine_forward(cuda, y, acts->ys, acts->weights, plan, D); /* 5: the sum, back in token order */
+    cuda_combine_forward(cuda, y, ys, acts->weights, plan, D); /* 5: the sum, back in token order */
 
     if (c->shared_experts > 0) shared_forward(cuda, y, acts, x, &w->shared, T);
 }

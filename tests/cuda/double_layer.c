@@ -164,7 +164,10 @@ static void output_error(double *error, const Layer *l, size_t t, const double *
         const FfnWeights expert = expert_view(&l->w.experts, (size_t)l->acts.ids[t * K + k]);
         const double weight = fabs(l->acts.weights[t * K + k]), *ys = l->acts.ys + (size_t)slot * D;
         ffn_error(one, &expert, l->acts.xs + (size_t)slot * D, mix_error != NULL ? mix_error + (size_t)slot * D : NULL, l->type);
-        for (size_t d = 0; d < D; d++) error[d] += weight * (one[d] + of_weight * fabs(ys[d])), magnitude[d] += weight * fabs(ys[d]);
+        for (size_t d = 0; d < D; d++) {
+            if (l->type == CUDA_BF16) one[d] += u_bf16 * (fabs(ys[d]) + one[d]);
+            error[d] += weight * (one[d] + of_weight * fabs(ys[d])), magnitude[d] += weight * fabs(ys[d]);
+        }
     }
     for (size_t e = 0; e < c->shared_experts; e++) {
         const FfnWeights expert = expert_view(&l->w.shared, e);

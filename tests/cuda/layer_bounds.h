@@ -3,14 +3,14 @@
  *   logits → weights → experts → sum; an error that enters a step is carried through it, and the step's own roundings are added
  *
  * The reference has run (MoeActs, in double); the bounds are computed from what it left. u is one rounding of a float; where weights are bf16 their
- * factor is rounded to bf16 as it is read, half a spacing of 2^-8.
+ * factor is rounded to bf16 as it is read, half a spacing of 2^-7; an expert's output may be, too.
  */
 #ifndef TESTS_CUDA_LAYER_BOUNDS_H
 #define TESTS_CUDA_LAYER_BOUNDS_H
 
 #include "tests/cuda/rig.h"
 
-static const double u = 1.1920928955078125e-7 / 2, u_bf16 = 1.0 / 512;
+static const double u = 1.1920928955078125e-7 / 2, u_bf16 = 1.0 / 256;
 
 /* Σ |a|·|b|, and with errors of a: Σ err·|b| */
 static inline double magnitude_of(const double *a, const double *b, size_t count) {

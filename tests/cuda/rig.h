@@ -195,6 +195,13 @@ static inline double rig_to_bf16(double x) {
     return isfinite(x) && x != 0 ? ldexp(rint(ldexp(fraction, 8)), exponent - 8) : x;
 }
 
+static inline float rig_from_bf16(uint16_t half) {
+    const uint32_t bits = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* The program's one rig, for cmocka_run_group_tests. */
 static Rig rig;
 static inline int open_rig(void **state) {

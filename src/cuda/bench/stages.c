@@ -38,18 +38,20 @@ static void run_dispatch(const Job *job, size_t set) {
     l->acts.plan.tokens = job->tokens;
     cuda_dispatch_plan(l->b->cuda, &l->acts.plan, l->acts.ids, l->acts.weights, l->config.service);
 }
+/* Which rung the job is of: its own, or the one that the layer takes. */
+static const CudaExpertsVariant *rung_of(const Job *job, size_t set) {
+    const Layer *l = job->l;
+    return job->rung != NULL ? job->rung : cuda_experts_variant_active(l->b->cuda, &l->w[set].experts, &l->acts.plan, false);
+}
 static void run_experts(const Job *job, size_t set) {
     const Layer *l = job->l;
     const CudaExpertsRows rows = cuda_moe_rows(&l->acts, x_of(job, set));
-    if (job->rung != NULL)
-        job->rung->forward(l->b->cuda, &rows, &l->w[set].experts, &l->acts.plan);
-    else
-        cuda_experts_forward(l->b->cuda, &rows, &l->w[set].experts, &l->acts.plan, false);
+    rung_of(job, set)->forward(l->b->cuda, &rows, &l->w[set].experts, &l->acts.plan);
 }
 static void run_combine(const Job *job, size_t set) {
     const Layer *l = job->l;
-    (void)set;
-    cuda_combine_forward(l->b->cuda, l->y, l->acts.ys, l->acts.weights, &l->acts.plan, l->shape->model_dim);
+    const CudaMatrix ys = {l->acts.ys, rung_of(job, set)->leaves};
+    cuda_combine_forward(l->b->cuda, l->y, ys, l->acts.weights, &l->acts.plan, l->shape->model_dim);
 }
 
 static const struct {

@@ -12,7 +12,8 @@
  *
  * All that the layer writes is NaN before. The host rounds x and hidden to bf16 as the kernels do. A token is right where its distance
  * 1 − 2⟨y,e⟩/(|y|² + |e|²) ≤ 1e-5. What may differ: sums in float, some 1e-6 of a token, squared in the distance; hidden values that such sums push
- * over to the other side of a rounding to bf16, some in a hundred, each off by 2^-8 of itself: (2^-8)²/100/2 < 1e-7. What must not: one of a row's 4096
+ * over to the other side of a rounding to bf16, some in a hundred, each off by 2^-8 of itself: (2^-8)²/100/2 < 1e-7; experts' outputs that a rung rounds
+ * to bf16, each off by up to 2^-8 of itself and by a third of that in the root of the mean of squares: (2^-8/√3)²/2 < 3e-6. What must not: one of a row's 4096
  * elements lost is 1e-4, one of 14336 terms lost in every sum is 3e-5.
  */
 #include "cuda/bench/bench.h"

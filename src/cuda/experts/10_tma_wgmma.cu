@@ -2,13 +2,14 @@
  *
  *   changes  one thread asks for whole boxes instead of all threads for 16 bytes each, and nothing goes through registers on the way: neither what is
  *            fetched nor what is multiplied. Tiles are 128 × 256, in steps of 64, four of them under way. Activations are gathered and rounded to bf16
- *            once, in a launch of their own; hidden rows are bf16 in memory
+ *            once, in a launch of their own; hidden rows and ys are bf16 in memory, sums stay float
  *   why      mma.sync needs its fragments in registers: in 08 a warp reads 12 bytes of shared memory a product of 16 × 8 × 16, and so its rate is that
  *            of shared memory. wgmma reads both operands itself, and each byte of a for 256 columns; and it is the only way to the tensor cores' full
  *            rate. The copy engine fetches boxes, it cannot look rows up: so gathering is a launch again: T·D floats
- *            read and S·D bf16 written, where 08 rounded each activation once for every 64 columns
+ *            read and S·D bf16 written, where 08 rounded each activation once for every 64 columns. And at this rate what is not multiplied counts:
+ *            K rows a token of ys are written here and read by the next stage, which does nothing else, so they are half as long
  *   enters   x (T,D); the plan; weights of all experts in bf16, rows of a multiple of 16 bytes
- *   leaves   ys (S,D). xs is used as bf16 (S,D) and hidden as bf16 (S,F)
+ *   leaves   ys (S,D) in bf16; xs is used as bf16 (S,D) and hidden as bf16 (S,F)
  *   next     11_persistent.cu
  *   not      somebody whose only work is fetching: all threads wait for a step, and one of them has the next one fetched as soon as all are done with
  *            the last. And one block at a time is on a processor, so that nothing is multiplied while it begins and ends
@@ -69,7 +70,7 @@ template <HopperOutput OUT> static __global__ __launch_bounds__(MULTIPLIERS, 1) 
     }
     multiply_wait<0>();
     settle(sum);
-    put_sums<OUT>(p, share, column, warpgroup, sum);
+    put_sums<OUT>(s, p, share, column, warpgroup, sum);
 }
 
 static void launch_boxes(Cuda *cuda, const char *doing, HopperOutput out, const HopperProduct &p, size_t row_tiles, size_t column_tiles) {
@@ -95,8 +96,8 @@ void hopper_experts(Cuda *cuda, const CudaExpertsRows *r, const CudaExperts *w, 
     const size_t row_tiles = tiles_at_most(slots, E, HOPPER_ROWS);
     HopperProduct hidden = {}, out = {};
     if (slots == 0) return;
-    hidden.out = r->hidden, hidden.offsets = plan->offsets, hidden.experts = E, hidden.columns = F, hidden.depth = D, hidden.act = w->act;
-    out.out = r->ys, out.offsets = plan->offsets, out.experts = E, out.columns = D, out.depth = F, out.act = w->act;
+    hidden.out = reinterpret_cast<uint16_t *>(r->hidden), hidden.offsets = plan->offsets, hidden.experts = E, hidden.columns = F, hidden.depth = D, hidden.act = w->act;
+    out.out = reinterpret_cast<uint16_t *>(r->ys), out.offsets = plan->offsets, out.experts = E, out.columns = D, out.depth = F, out.act = w->act;
     if (!map_product(cuda, &hidden, r->xs, slots, gated ? w->gate : w->up, w->up, "experts' hidden rows, describing the arrays") ||
         !map_product(cuda, &out, r->hidden, slots, w->down, w->down, "experts' outputs, describing the arrays"))
         return;

@@ -6,7 +6,7 @@
  *            go. And at each block's end the copy engine has nothing to do until the next block has found its tile and made its barriers; here the
  *            steps of the next tile come while the sums of this one are activated and written
  *   enters   x (T,D); the plan; weights of all experts in bf16, rows of a multiple of 16 bytes
- *   leaves   ys (S,D), to the bit that of 10: the same products in the same order. xs is used as bf16 (S,D) and hidden as bf16 (S,F)
+ *   leaves   ys (S,D) in bf16, to the bit that of 10: the same products in the same order. xs is used as bf16 (S,D) and hidden as bf16 (S,F)
  *   next     12_decode.cu
  *   not      products during the output: both warpgroups are of the same tile and end together. Two tiles, one a warpgroup, would overlap them
  *
@@ -104,7 +104,7 @@ template <HopperOutput OUT> static __device__ __forceinline__ void multiply_tile
         multiply_wait<0>();
         settle(sum);
         release_stage(s, last);
-        put_sums<OUT>(p, share, column, warpgroup, sum);
+        put_sums<OUT>(s, p, share, column, warpgroup, sum);
     }
 }
 

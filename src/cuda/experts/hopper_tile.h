@@ -1,7 +1,7 @@
 /* hopper_tile.h: a tile of an experts' product by the copy engine and wgmma, as functions of a block: what rungs 10 and 11 share.
  *
  *   enters   a HopperProduct: rows (S,k) in slot order and weights (E,n,k) as tensor maps; a Share, whose tile is to be made
- *   leaves   128 × 256 sums in the registers of two warpgroups; from there hidden rows in bf16, or rows of ys
+ *   leaves   128 × 256 sums in the registers of two warpgroups; from there hidden rows, or rows of ys, in bf16
  *   next     10_tma_wgmma.cu, 11_persistent.cu
  *   not      who fetches, and when a block goes on to the next tile: that is what the two rungs differ in
  *
@@ -33,7 +33,7 @@ enum HopperOutput { HIDDEN_OF_PAIRS, HIDDEN_OF_UP, OUTPUT_ROWS };
 /* Goes to kernels by value. */
 struct HopperProduct {
     CUtensorMap rows, first, second; /* (S,k); (E,n,k) of a tile's first and last 128 columns */
-    void *out;                       /* (S,n): hidden in bf16, or ys in float */
+    uint16_t *out;                   /* (S,n) in bf16: hidden, or ys */
     const int32_t *offsets;          /* (E+1) */
     size_t experts, columns, depth;  /* E, n, k */
     Activation act;
@@ -48,6 +48,7 @@ struct HopperStage {
 };
 struct HopperShared {
     HopperStage stage[HOPPER_STAGES];
+    uint4 rows[MULTIPLIERS / WARP][16][HOPPER_BOX / 8]; /* of the output, on their way: each warp's 16 */
     uint64_t full[HOPPER_STAGES], empty[HOPPER_STAGES];
 };
 static_assert(sizeof(HopperStage) % BOX_PATTERN == 0, "each box begins a pattern of the swizzle");
@@ -127,36 +128,36 @@ static __device__ __forceinline__ void pass_steps(HopperShared *s, unsigned step
 
 /* ---- from sums to the output; where a thread's sums belong is drawn in hopper.h ---- */
 
-/* What one number of the output is stored as, and two neighbours. */
-template <HopperOutput OUT> struct Stored { typedef uint16_t One; typedef uint32_t Two; };
-template <> struct Stored<OUTPUT_ROWS> { typedef float One; typedef float2 Two; };
-
 /* Two neighbours of the output, whose sums are the thread's number q (and, of pairs, q + 64) and the one behind. */
-template <HopperOutput OUT> static __device__ __forceinline__ typename Stored<OUT>::Two two_of(const float *sum, unsigned q, Activation act) {
-    if constexpr (OUT == OUTPUT_ROWS)
-        return make_float2(sum[q], sum[q + 1]);
-    else if constexpr (OUT == HIDDEN_OF_UP)
-        return bf16_pair(activated<true>(act, sum[q]), activated<true>(act, sum[q + 1]));
-    else
-        return bf16_pair(swiglu<true>(sum[q], sum[q + SUMS / 2]), swiglu<true>(sum[q + 1], sum[q + 1 + SUMS / 2]));
+template <HopperOutput OUT> static __device__ __forceinline__ uint32_t two_of(const float *sum, unsigned q, Activation act) {
+    if (OUT == OUTPUT_ROWS) return bf16_pair(sum[q], sum[q + 1]);
+    if (OUT == HIDDEN_OF_UP) return bf16_pair(activated<true>(act, sum[q]), activated<true>(act, sum[q + 1]));
+    return bf16_pair(swiglu<true>(sum[q], sum[q + SUMS / 2]), swiglu<true>(sum[q + 1], sum[q + 1 + SUMS / 2]));
 }
 
-/* n is a multiple of 8: of eight columns all are in the matrix or none is, and each pair begins at a multiple of its size. Those outside are computed,
- * too, and not stored: without a branch around it, the waits of one pair's activation are filled by the others'. */
+/* A thread's two neighbours are four bytes, and a warp's of one q are eight rows of 16: writes to memory of half of what it is written in. So each warp
+ * hands its 16 rows through shared memory, 128 columns at a time, and then writes 256 neighbouring bytes of two rows at once. There, too, piece p of row
+ * r stands at p ^ r % 8, for the same reason as in a box. n is a multiple of 8: a piece of eight columns is in the matrix or not. */
 template <HopperOutput OUT>
-static __device__ __forceinline__ void put_sums(const HopperProduct &p, const Share &share, size_t column, unsigned warpgroup, const float *sum) {
-    const unsigned lane = threadIdx.x % WARP, warp = threadIdx.x % WARPGROUP / WARP;
-    const size_t left = p.columns - column, row = share.tile * HOPPER_ROWS + warpgroup * SUM_ROWS + warp * 16 + lane / 4;
-    const unsigned eights = (unsigned)((left < HOPPER_WIDTH<OUT> ? left : HOPPER_WIDTH<OUT>) / 8);
-    auto *to = static_cast<typename Stored<OUT>::One *>(p.out) + (share.first + row) * p.columns + column + 2 * (lane % 4);
+static __device__ __forceinline__ void put_sums(HopperShared *s, const HopperProduct &p, const Share &share, size_t column, unsigned warpgroup,
+                                                const float *sum) {
+    const unsigned lane = threadIdx.x % WARP, g = lane / 4, piece = lane % 16;
+    const size_t row = share.tile * HOPPER_ROWS + warpgroup * SUM_ROWS + threadIdx.x % WARPGROUP / WARP * 16 + lane / 16;
+    auto *rows = s->rows[threadIdx.x / WARP];
     UNROLLED
-    for (unsigned half = 0; half < 2; half++, to += 8 * p.columns) {
-        if (row + 8 * half >= share.rows) break;
+    for (unsigned part = 0; part < HOPPER_WIDTH<OUT> / HOPPER_BOX; part++) {
+        const size_t c = column + part * HOPPER_BOX + piece * 8;
+        uint4 *to = reinterpret_cast<uint4 *>(p.out + (share.first + row) * p.columns + c);
         UNROLLED
-        for (unsigned j = 0; j < HOPPER_WIDTH<OUT> / 8; j++) {
-            const auto two = two_of<OUT>(sum, 4 * j + 2 * half, p.act);
-            if (j < eights) *reinterpret_cast<typename Stored<OUT>::Two *>(to + 8 * j) = two;
+        for (unsigned q = 0; q < HOPPER_BOX / 2; q += 2) /* of 8 columns: two in row g, two in row g + 8 */
+            reinterpret_cast<uint32_t *>(&rows[g + q % 4 * 4][q / 4 ^ g])[lane % 4] = two_of<OUT>(sum, part * HOPPER_BOX / 2 + q, p.act);
+        __syncwarp(); /* the rows are there */
+        UNROLLED
+        for (unsigned r = 0; r < 16; r += 2, to += p.columns / 4) {
+            const unsigned own = r + lane / 16;
+            if (row + r < share.rows && c < p.columns) *to = rows[own][piece ^ own % 8];
         }
+        __syncwarp(); /* and read, before the next ones come */
     }
 }
 
