@@ -31,7 +31,7 @@ static __global__ void relu_kernel(float *x, size_t count) {
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) x[i] = x[i] < 0 ? 0 : x[i];
 }
 
-constexpr size_t TILES_FROM = 65536; /* outputs: 16 tiles. Fixed, so that a route does not depend on how many processors a GPU has */
+constexpr size_t TILES_FROM = 32768; /* outputs: 8 tiles. Fixed, so that a route does not depend on how many processors a GPU has */
 
 static void router_product(Cuda *cuda, float *y, const float *x, const float *w, size_t tokens, size_t rows, size_t columns) {
     const CudaMatrix matrix = {w, CUDA_F32};

@@ -20,11 +20,14 @@ extern "C" { /* moe.h and base.h are C's */
     T *name = reinterpret_cast<T *>(shared_memory_bytes)
 #endif
 
-/* Before a loop whose count the compiler knows: it is written out, so that an array indexed by it lies in registers. */
+/* Before a loop whose count the compiler knows. UNROLLED: it is written out, so that an array indexed by it lies in registers. ROLLED: it is not, so that
+ * the next round's reads are not taken forward into registers that there are not. */
 #ifdef MOE_CUDA_EMULATED
 #define UNROLLED
+#define ROLLED
 #else
 #define UNROLLED _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 #endif
 
 struct Cuda {

@@ -10,6 +10,7 @@ CudaMatmulFn shared_tiles_nt;        /* 03 */
 CudaMatmulFn register_tiles_nt;      /* 04 */
 CudaMatmulFn register_tiles_bf16_nt; /* 04, weights in bf16 */
 CudaMatmulFn tensor_cores_nt;        /* 05 */
+CudaMatmulFn async_pipeline_nt;      /* 09 */
 CudaMatmulFn few_rows_nt;            /* 12 */
 CudaMatmulFn few_rows_bf16_nt;       /* 12, weights in bf16 */
 
