@@ -148,7 +148,7 @@ void group_times_copy(Group *g, size_t place);
 void group_ladder(Group *g, size_t first, size_t end);  /* rungs first .. end-1: each over the last before it that was measured */
 Status group_report(Group *g, Fault *f);               /* all rows into the results, and the results into the file */
 
-/* ======== products.c: rungs 01 to 05 on one dense product ======== */
+/* ======== products.c: their ladders on one dense product ======== */
 Status bench_products(Bench *b, Fault *f);
 
 /* ======== layer.c: one shape on the device; verify.c; stages.c: one number of tokens ======== */

@@ -1,7 +1,7 @@
-/* products.c: the ladder of matrix products, rungs 01 to 05, on one large product. 12, for few rows, is skipped here.
+/* products.c: the ladders of matrix products, of float weights and of bf16, on one large product. 12, for few rows, is skipped here.
  *
  *   enters   cuda_variants
- *   leaves   a row for each, with its time, its rate, and how many times faster it is than the one before; cuBLAS's product of the same size
+ *   leaves   a row for each, with its time, its rate, and how many times faster it is than the one before of its type; cuBLAS's product of the same size
  *   next     layer.c
  *   not      small or odd sizes: `moe bench matmul --device cuda` and tests/cuda have those
  *
@@ -126,6 +126,14 @@ static void add_rung(Group *g, Rung *r, const char *shape) {
     group_add(g, &row, enqueue_rung, r, 1);
 }
 
+/* Each over the one before of its type, which is what its file tells of. */
+static void compare_rungs(Group *g, size_t first, const Rung *rungs, size_t count) {
+    for (size_t i = 0, end; i < count; i = end) {
+        for (end = i + 1; end < count && rungs[end].variant->type == rungs[i].variant->type; end++) {}
+        group_ladder(g, first + i, first + end);
+    }
+}
+
 static Status run(Products *p, Group *g, Fault *f) {
     enum { RUNGS_MOST = GROUP_MOST - 4 };
     static Rung rungs[RUNGS_MOST];
@@ -138,7 +146,7 @@ static Status run(Products *p, Group *g, Fault *f) {
         add_rung(g, &rungs[i], shape);
     }
     group_measure(g);
-    group_ladder(g, 1, 1 + count);
+    compare_rungs(g, 1, rungs, count);
     return group_report(g, f);
 }
 

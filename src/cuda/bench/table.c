@@ -124,7 +124,8 @@ Status report_table(const Results *r, const char *path, Fault *f) {
     put_goals(out.file, r);
     put_stages(out.file, r);
     fprintf(out.file, "\n![Both ladders: the rate of each rung](pictures/gpu_ladder.svg)\n");
-    put_ladder(out.file, r, "product", "The ladder of products", "One dense product; f32 is float32 without TF32, bf16 has float32 sums.");
+    put_ladder(out.file, r, "product", "The ladders of products",
+               "One dense product; f32 is float32 without TF32, bf16 has float32 sums. Each rung over the one before of its type.");
     put_ladder(out.file, r, "experts", "The ladder of experts", "All experts of the layer, without routing: stage 4 alone.");
     put_ceilings(out.file, r);
     return outfile_commit(&out, f);

@@ -1,4 +1,4 @@
-/* products.h: the functions behind the rows of cuda_variants (products.cu), in the order of the ladder. What each reads is in its row. */
+/* products.h: the functions behind the rows of cuda_variants (products.cu), in the order of the numbers. What each reads is in its row. */
 #ifndef MOE_CUDA_PRODUCTS_H
 #define MOE_CUDA_PRODUCTS_H
 
