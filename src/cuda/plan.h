@@ -6,7 +6,8 @@
  *   not      atomics: who comes first is what a plan is about
  *
  * Line up all choices in order of service: first choices of all tokens, then second ones, ... A choice's slot is its expert's first slot plus the number
- * of choices of the same expert that stand before it. So the line is cut in chunks of 256, a warp each and 16 a block, and walked twice:
+ * of choices of the same expert that stand before it. So the line is cut in chunks, a warp each and 16 a block, and walked twice. A chunk is 256 choices;
+ * where one block is enough, a sixteenth of them, so that all its warps walk:
  *   count   each warp walks its chunk and leaves how often each expert was asked for; the block adds up: "how many in this block before this chunk"
  *   serve   each block adds up what the blocks before it have counted, and what all have: that gives each expert its first slot. Then each warp walks its
  *           chunk again, counting on from there: now the count is the place
@@ -16,7 +17,7 @@
 
 #include "cuda/select.h"
 
-constexpr unsigned CHUNK = 256; /* choices in line for one warp */
+constexpr unsigned CHUNK = 256; /* choices in line for one warp, at most */
 constexpr unsigned PLAN_WARPS = 16, PLAN_THREADS = PLAN_WARPS * WARP;
 constexpr size_t PLAN_PLACES = (size_t)CHUNK * PLAN_WARPS; /* choices in line for one block */
 constexpr size_t PLAN_ROWS = PLAN_WARPS + 2; /* of E numbers each, that a block leaves in scratch */
@@ -26,18 +27,20 @@ typedef struct {
     CudaPlan plan;
     const int32_t *ids; /* (T,K) */
     size_t blocks;
+    unsigned chunk; /* choices in line for one warp, a multiple of 32 */
     bool by_weight; /* turns are there; otherwise they are the tokens in their order, and count writes that down */
 } Service;
 
 static inline size_t plan_blocks(size_t choices) { return choices > PLAN_PLACES ? choices / PLAN_PLACES + (choices % PLAN_PLACES != 0) : 1; }
 static inline Service service_of(const CudaPlan *plan, const int32_t *ids, ServiceOrder order) {
-    return {*plan, ids, plan_blocks(plan->tokens * plan->top_k), order == SERVE_PROBABILITY};
+    const size_t choices = plan->tokens * plan->top_k, blocks = plan_blocks(choices), rounds = ceil_div(choices, PLAN_THREADS);
+    return {*plan, ids, blocks, blocks > 1 ? CHUNK : (unsigned)(rounds > 0 ? rounds : 1) * WARP, order == SERVE_PROBABILITY};
 }
 
-/* Chunks that the block has: all but the last block have PLAN_WARPS. */
+/* Chunks that the block has: PLAN_WARPS, but for the last block. */
 static __device__ __forceinline__ unsigned chunks_of(const Service &s, size_t block) {
     const size_t choices = s.plan.tokens * s.plan.top_k - block * PLAN_PLACES;
-    return choices < PLAN_PLACES ? ((unsigned)choices + CHUNK - 1) / CHUNK : PLAN_WARPS;
+    return choices < PLAN_PLACES ? ((unsigned)choices + s.chunk - 1) / s.chunk : PLAN_WARPS;
 }
 
 /* ---- scratch: a block's rows (E) ---- */
@@ -45,6 +48,12 @@ static __device__ __forceinline__ int32_t *block_rows(const Service &s, size_t b
 /* How often a chunk asks for each expert; then how often that was asked for before the chunk. */
 static __device__ __forceinline__ int32_t *chunk_counts(const Service &s, size_t block, unsigned warp) {
     return block_rows(s, block) + warp * s.plan.experts;
+}
+/* The counts of all the block's chunks for one expert, 0 where there is no chunk: all are asked for before the first is there. */
+static __device__ __forceinline__ void read_counts(int32_t *counts, const Service &s, size_t block, size_t e) {
+    const unsigned chunks = chunks_of(s, block);
+    UNROLLED
+    for (unsigned w = 0; w < PLAN_WARPS; w++) counts[w] = w < chunks ? chunk_counts(s, block, w)[e] : 0;
 }
 static __device__ __forceinline__ int32_t *block_totals(const Service &s, size_t block) { return block_rows(s, block) + PLAN_WARPS * s.plan.experts; }
 static __device__ __forceinline__ int32_t *first_slots(const Service &s, size_t block) {
@@ -73,9 +82,9 @@ static __device__ __forceinline__ void give_slot(const CudaPlan &plan, size_t ch
 /* Walks the chunk, 32 choices at a time, and counts on from what stands in counts (E), the warp's own. Lanes that ask for the same expert find each
  * other; each one's place is the count so far plus the lanes before it, and the first of them writes the new count. */
 static __device__ void walk(const Service &s, size_t block, unsigned warp, bool serving, unsigned lane) {
-    const size_t choices = s.plan.tokens * s.plan.top_k, from = block * PLAN_PLACES + warp * CHUNK;
+    const size_t choices = s.plan.tokens * s.plan.top_k, from = block * PLAN_PLACES + warp * s.chunk;
     int32_t *counts = chunk_counts(s, block, warp);
-    for (size_t place = from + lane; place - lane < from + CHUNK && place - lane < choices; place += WARP) {
+    for (size_t place = from + lane; place - lane < from + s.chunk && place - lane < choices; place += WARP) {
         const size_t choice = choice_at(s, place);
         const int32_t expert = choice < choices ? s.ids[choice] : NO_EXPERT;
         const unsigned same = __match_any_sync(ALL_LANES, expert), earlier = same & ((1u << lane) - 1);
@@ -104,12 +113,12 @@ static __device__ void count_choices(const Service &s, size_t block) {
     if (warp < chunks) walk(s, block, warp, false, lane);
     __syncthreads(); /* all chunks are counted */
     for (size_t e = threadIdx.x; e < s.plan.experts; e += PLAN_THREADS) {
-        int32_t sum = 0;
-        for (unsigned w = 0; w < chunks; w++) {
-            int32_t *count = chunk_counts(s, block, w) + e;
-            const int32_t own = *count;
-            *count = sum;
-            sum += own;
+        int32_t own[PLAN_WARPS], sum = 0;
+        read_counts(own, s, block, e);
+        UNROLLED
+        for (unsigned w = 0; w < PLAN_WARPS; w++) {
+            if (w < chunks) chunk_counts(s, block, w)[e] = sum;
+            sum += own[w];
         }
         block_totals(s, block)[e] = sum;
     }
@@ -140,9 +149,13 @@ static __device__ int32_t before_in_block(int32_t x, int32_t *sum) {
 
 /* What blocks before this one, and all of them, have counted for expert e; the first is added to this block's counts. Returns the second. */
 static __device__ __forceinline__ int32_t add_up_blocks(const Service &s, size_t block, size_t e) {
-    int32_t before = 0, load = 0;
+    int32_t before = 0, load = 0, own[PLAN_WARPS];
     for (size_t b = 0; b < s.blocks; b++) before += b < block ? block_totals(s, b)[e] : 0, load += block_totals(s, b)[e];
-    for (unsigned w = 0; w < chunks_of(s, block) && before > 0; w++) chunk_counts(s, block, w)[e] += before;
+    if (before == 0) return load;
+    read_counts(own, s, block, e);
+    UNROLLED
+    for (unsigned w = 0; w < PLAN_WARPS; w++)
+        if (w < chunks_of(s, block)) chunk_counts(s, block, w)[e] = own[w] + before;
     return load;
 }
 
