@@ -130,6 +130,7 @@ static void test_every_division(void **state) {
         {ACT_RELU, CUDA_F32, 128, 2, 4, 16, 31, AT_RANDOM},    {ACT_SWIGLU, CUDA_F32, 129, 4, 4, 20, 16, EVENLY}, /* K = E */
         {ACT_GELU, CUDA_F32, 129, 2, 3, 17, 12, HALF_DROPPED}, {ACT_SWIGLU, CUDA_F32, 600, 2, 16, 8, 12, AT_RANDOM},
         {ACT_SWIGLU, CUDA_F32, 3, 1, 70, 8, 130, AT_RANDOM},   {ACT_SWIGLU, CUDA_F32, 65, 1, 1, 8, 9, EVENLY},
+        {ACT_SWIGLU, CUDA_F32, 150, 1, 140, 8, 16, AT_RANDOM}, {ACT_SWIGLU, CUDA_F32, 8, 4, 140, 8, 16, AT_RANDOM}, /* over 128 experts */
     };
     static const Shape deep[] = {
         /* more steps than a pipeline has stages, for bf16 alone */

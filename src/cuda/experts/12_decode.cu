@@ -76,7 +76,7 @@ static __device__ __forceinline__ void add_warps(float (*sum)[4]) {
     __syncthreads(); /* and read, before somebody writes the next */
 }
 
-/* The expert whose first slot this is; no rows where there is none. */
+/* The expert whose first slot this is; no rows where there is none. All 32 lanes call it. */
 static __device__ __forceinline__ Share share_from(const int32_t *offsets, size_t experts, size_t slot) {
     const size_t e = last_expert(experts, slot, [=](size_t other) { return (size_t)offsets[other]; });
     return {e, slot, (size_t)offsets[e] == slot ? (size_t)offsets[e + 1] - slot : 0, 0};

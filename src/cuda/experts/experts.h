@@ -36,20 +36,23 @@ static __device__ __forceinline__ size_t first_tile(const int32_t *offsets, size
 /* As many as any division of `slots` rows among the experts can need. */
 static inline size_t tiles_at_most(size_t slots, size_t experts, unsigned size) { return ceil_div(slots, size) + experts; }
 
-/* The last expert whose first(e), which rises with e, is not behind `number`. */
+/* The last expert whose first(e), which rises with e from 0 on, is not behind `number`. All 32 lanes call it: each looks at every 32nd expert, so that
+ * nobody waits for one look before the next, as in a search by halves; a block begins with this. */
 template <typename First> static __device__ __forceinline__ size_t last_expert(size_t experts, size_t number, First first) {
-    size_t low = 0, high = experts;
-    while (high - low > 1) {
-        const size_t middle = (low + high) / 2;
-        if (first(middle) <= number)
-            low = middle;
-        else
-            high = middle;
+    constexpr unsigned LOOKS = 4; /* of a lane, at once */
+    const unsigned lane = threadIdx.x % WARP;
+    unsigned begun = 0;
+    for (size_t e = lane; e - lane < experts; e += LOOKS * WARP) {
+        bool own[LOOKS];
+        UNROLLED
+        for (unsigned i = 0; i < LOOKS; i++) own[i] = e + i * WARP < experts && first(e + i * WARP) <= number;
+        UNROLLED
+        for (unsigned i = 0; i < LOOKS; i++) begun += (unsigned)__popc(__ballot_sync(ALL_LANES, own[i]));
     }
-    return low;
+    return begun - 1;
 }
 
-/* Tile `number` of those of `size` rows. */
+/* Tile `number` of those of `size` rows. All 32 lanes call it. */
 static __device__ __forceinline__ Share find_share(const int32_t *offsets, size_t experts, unsigned size, size_t number) {
     const size_t low = last_expert(experts, number, [=](size_t e) { return first_tile(offsets, e, size); });
     const size_t first = (size_t)offsets[low];
