@@ -32,79 +32,97 @@ constexpr unsigned GROUP_ROWS = 8, SPECIALISTS = MULTIPLIERS + WARPGROUP; /* row
 constexpr unsigned FETCHER_REGISTERS = 40, MULTIPLIER_REGISTERS = 232;
 static_assert(WARPGROUP * FETCHER_REGISTERS + MULTIPLIERS * MULTIPLIER_REGISTERS <= SPECIALISTS * 168, "what is taken was given");
 
-/* Where a walk along the numbers is: an expert, and the number of its first row tile among all that have rows. Begins at {0, 0} and only goes on. */
+/* Where a walk along the numbers is: an expert, and the number of its first row tile among all that have rows. Begins at {0, 0} and only goes on.
+ * Numbers of tiles are 32 bits, which divide in a few instructions: a tile is 16384 outputs or more, and all of 2^32 would be 140 TB. */
 struct Walk {
-    size_t expert, first;
+    unsigned expert, first;
 };
 
-static __device__ __forceinline__ size_t rows_of(const int32_t *offsets, size_t e) { return (size_t)(offsets[e + 1] - offsets[e]); }
-static __device__ __forceinline__ size_t row_tiles_of(const int32_t *offsets, size_t e) { return (rows_of(offsets, e) + HOPPER_ROWS - 1) / HOPPER_ROWS; }
+static __device__ __forceinline__ unsigned rows_of(const int32_t *offsets, unsigned e) { return (unsigned)(offsets[e + 1] - offsets[e]); }
+static __device__ __forceinline__ unsigned row_tiles_of(const int32_t *offsets, unsigned e) {
+    return (rows_of(offsets, e) + HOPPER_ROWS - 1) / HOPPER_ROWS;
+}
 
 /* On to the expert that has row tile `number`; to `experts`, and the number of all row tiles, where there is none. */
-static __device__ __forceinline__ void walk_to(Walk *walk, const HopperProduct &p, size_t number) {
+static __device__ __forceinline__ void walk_to(Walk *walk, const HopperProduct &p, unsigned number) {
     while (walk->expert < p.experts) {
-        const size_t next = walk->first + row_tiles_of(p.offsets, walk->expert);
+        const unsigned next = walk->first + row_tiles_of(p.offsets, walk->expert);
         if (next > number) return;
         walk->first = next, walk->expert++;
     }
 }
 
+/* A tile: which rows of which expert, and its first column. */
+struct HopperTile {
+    Share share;
+    size_t column;
+};
+
 /* Tile `number`, where there are that many; `group` has walked to its group. */
-static __device__ __forceinline__ bool find_tile(Walk *group, Share *share, size_t *column, const HopperProduct &p, unsigned width, size_t number) {
-    const size_t columns = (p.columns + width - 1) / width, first = number / (GROUP_ROWS * columns) * GROUP_ROWS;
-    const size_t within = number - first * columns;
+static __device__ __forceinline__ bool find_tile(Walk *group, HopperTile *tile, const HopperProduct &p, unsigned width, unsigned number) {
+    const unsigned columns = (unsigned)((p.columns + width - 1) / width), first = number / (GROUP_ROWS * columns) * GROUP_ROWS;
+    const unsigned within = number - first * columns;
     walk_to(group, p, first);
     Walk walk = *group;
     walk_to(&walk, p, first + GROUP_ROWS - 1);
-    const size_t left = walk.first > first ? walk.first - first : 0; /* row tiles, if the walk came to the end */
-    const size_t rows = walk.expert < p.experts ? GROUP_ROWS : left;
+    const unsigned left = walk.first > first ? walk.first - first : 0; /* row tiles, if the walk came to the end */
+    const unsigned rows = walk.expert < p.experts ? GROUP_ROWS : left;
     if (within >= rows * columns) return false;
-    const size_t row_tile = first + within % rows;
+    const unsigned row_tile = first + within % rows;
     walk = *group;
     walk_to(&walk, p, row_tile);
-    *share = {walk.expert, (size_t)p.offsets[walk.expert], rows_of(p.offsets, walk.expert), row_tile - walk.first};
-    *column = within / rows * width;
+    *tile = {{walk.expert, (size_t)p.offsets[walk.expert], rows_of(p.offsets, walk.expert), row_tile - walk.first}, (size_t)(within / rows) * width};
     return true;
 }
 
 /* One thread: all steps of all this block's tiles, as fast as stages become empty. */
 template <HopperOutput OUT> static __device__ __forceinline__ void fetch_tiles(HopperShared *s, const HopperProduct &p) {
     const unsigned steps = steps_of(p);
-    Share share;
-    size_t column;
+    HopperTile tile;
     Walk group = {0, 0};
     Turn turn = {0, 0};
-    for (size_t number = blockIdx.x; find_tile(&group, &share, &column, p, HOPPER_WIDTH<OUT>, number); number += gridDim.x)
-        for (unsigned step = 0; step < steps; step++) fetch_step<OUT>(s, p, share, column, step, &turn);
+    for (unsigned number = blockIdx.x; find_tile(&group, &tile, p, HOPPER_WIDTH<OUT>, number); number += gridDim.x)
+        for (unsigned step = 0; step < steps; step++) fetch_step<OUT>(s, p, tile.share, tile.column, step, &turn);
 }
 
-/* Two warpgroups: each 64 rows of the same tiles, of which the second may have none. A stage is let go of a step late, when the products that read it
- * are over; the last one of a tile before the sums are put out, so that it is fetched into meanwhile. */
+/* A warpgroup's 64 rows of a tile. A stage is let go of a step late, when the products that read it are over; the last one before the sums are put out,
+ * so that it is fetched into meanwhile. While the last products go on, the next tile is looked up: `next` (number) says whether there is one. */
+template <HopperOutput OUT, typename Next>
+static __device__ __forceinline__ bool multiply_one(HopperShared *s, const HopperProduct &p, unsigned warpgroup, const HopperTile &tile, Turn *turn,
+                                                    Next next) {
+    float sum[SUMS] = {};
+    settle(sum);
+    unsigned last = turn->stage;
+    for (unsigned step = 0; step < steps_of(p); step++) {
+        multiply_step(sum, s, warpgroup, *turn);
+        multiply_wait<1>(); /* this step's products are under way, the last step's are over */
+        if (step > 0) release_stage(s, last);
+        last = turn->stage;
+        next_turn(turn);
+    }
+    const bool more = next();
+    multiply_wait<0>();
+    settle(sum);
+    release_stage(s, last);
+    put_sums<OUT>(s, p, tile.share, tile.column, warpgroup, sum);
+    return more;
+}
+
+/* Two warpgroups: each 64 rows of the same tiles, of which the second may have none. */
 template <HopperOutput OUT> static __device__ __forceinline__ void multiply_tiles(HopperShared *s, const HopperProduct &p, unsigned warpgroup) {
-    const unsigned steps = steps_of(p);
-    Share share;
-    size_t column;
+    unsigned number = blockIdx.x;
+    HopperTile tile, ahead;
     Walk group = {0, 0};
     Turn turn = {0, 0};
-    for (size_t number = blockIdx.x; find_tile(&group, &share, &column, p, HOPPER_WIDTH<OUT>, number); number += gridDim.x) {
-        if (!has_rows(share, warpgroup)) {
-            pass_steps(s, steps, &turn);
-            continue;
+    const auto next = [&] { return find_tile(&group, &ahead, p, HOPPER_WIDTH<OUT>, number += gridDim.x); };
+    for (bool more = find_tile(&group, &ahead, p, HOPPER_WIDTH<OUT>, number); more;) {
+        tile = ahead;
+        if (has_rows(tile.share, warpgroup)) {
+            more = multiply_one<OUT>(s, p, warpgroup, tile, &turn, next);
+        } else {
+            pass_steps(s, steps_of(p), &turn);
+            more = next();
         }
-        float sum[SUMS] = {};
-        settle(sum);
-        unsigned last = turn.stage;
-        for (unsigned step = 0; step < steps; step++) {
-            multiply_step(sum, s, warpgroup, turn);
-            multiply_wait<1>(); /* this step's products are under way, the last step's are over */
-            if (step > 0) release_stage(s, last);
-            last = turn.stage;
-            next_turn(&turn);
-        }
-        multiply_wait<0>();
-        settle(sum);
-        release_stage(s, last);
-        put_sums<OUT>(s, p, share, column, warpgroup, sum);
     }
 }
 
