@@ -108,8 +108,10 @@ CUDA_ARCH ?= -gencode arch=compute_75,code=sm_75 -gencode arch=compute_80,code=[
 CUDA_COMPILE_1 = $(NVCC) -std=c++17 -O3 -lineinfo -fmad=false $(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics -I. -Isrc
 CUDA_COMPILE_emulated = $(CXX) -x c++ -std=c++17 -g $(OPT) -ffp-contract=off -Wall -Wextra -Wno-psabi $(WERROR) -DMOE_CUDA_EMULATED -I. -Isrc -Isrc/cuda/emulator $(SANITIZE)
 CUDA_COMPILE = $(if $(CUDA),$(CUDA_COMPILE_$(CUDA)))
+# That it makes wgmma's products wait for each other, or ignores setmaxnreg, ptxas only remarks (C75..), which no -Werror counts. Here it is an error.
 $(OBJ)/%.o: %.cu $(OBJ)/flags
-	$(Q)mkdir -p $(@D) $(if $(V),,&& echo '  CUDA $<') && $(CUDA_COMPILE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+	$(Q)mkdir -p $(@D) $(if $(V),,&& echo '  CUDA $<') && $(CUDA_COMPILE) -MMD -MP -MF $(@:.o=.d) -c -o $@ $< 2>$@.log; \
+	status=$$?; cat $@.log >&2; if grep -q '(C75[0-9][0-9])' $@.log; then status=1; rm -f $@; fi; rm -f $@.log; exit $$status
 $(OBJ)/src/cuda/emulator/%.o: src/cuda/emulator/%.cpp $(OBJ)/flags
 	$(Q)mkdir -p $(@D) $(if $(V),,&& echo '  C++  $<') && $(CUDA_COMPILE) -MMD -MP -c -o $@ $<
 $(OBJ)/libmoe.a: $(LIB) $(OBJ)/files

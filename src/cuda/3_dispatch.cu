@@ -67,9 +67,9 @@ static __global__ void turns_kernel(int32_t *turns, const float *weights, size_t
 
 /* ---- the launches ---- */
 
-static __global__ __launch_bounds__(PLAN_THREADS) void plan_at_once_kernel(const Service s) { plan_at_once(s); }
-static __global__ __launch_bounds__(PLAN_THREADS) void count_kernel(const Service s) { count_choices(s, blockIdx.x); }
-static __global__ __launch_bounds__(PLAN_THREADS) void serve_kernel(const Service s) { serve_choices(s, blockIdx.x); }
+static __global__ __launch_bounds__(PLAN_THREADS, 1) void plan_at_once_kernel(const Service s) { plan_at_once(s); }
+static __global__ __launch_bounds__(PLAN_THREADS, 1) void count_kernel(const Service s) { count_choices(s, blockIdx.x); }
+static __global__ __launch_bounds__(PLAN_THREADS, 1) void serve_kernel(const Service s) { serve_choices(s, blockIdx.x); }
 
 /* Slot e is expert e's alone and belongs to all tokens: src/moe/2_soft.c. */
 static __global__ void soft_plan_kernel(const CudaPlan plan, const int32_t *ids) {

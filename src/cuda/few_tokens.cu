@@ -27,7 +27,7 @@ static __device__ void take_turns(const CudaPlan &plan, const float *weights) {
     plan.turns[before] = (int32_t)t;
 }
 
-static __global__ __launch_bounds__(PLAN_THREADS) void few_tokens_kernel(CudaSelection s, RowRule rule, Service service) {
+static __global__ __launch_bounds__(PLAN_THREADS, 1) void few_tokens_kernel(CudaSelection s, RowRule rule, Service service) {
     const unsigned warp = threadIdx.x / WARP;
     if (warp < s.tokens) choose_held(s, rule, warp, threadIdx.x % WARP);
     __syncthreads(); /* all have chosen */

@@ -86,8 +86,8 @@ static __device__ __forceinline__ Share share_from(const int32_t *offsets, size_
 static __device__ __forceinline__ unsigned weight_row(unsigned n) { return threadIdx.x % WARP / 4 + n / 2 * 8; }
 static __device__ __forceinline__ unsigned activation_row(unsigned n) { return threadIdx.x % 4 * 2 + n % 2; }
 
-/* Two blocks on a processor, the bounds below say: with the registers that leaves them the compiler asks for all weights of a step before it multiplies the
- * first; left alone, it takes half as many, and asks in between. */
+/* Two blocks on a processor, the bounds below say: with the registers that leaves them the compiler asks for all weights of a step of the second product
+ * before it multiplies the first, and for half of the first product's, where x takes up more; left alone, it asks for less at once. */
 
 /* Gated: fragment 0 is gate's and 1 up's, of the same 16 elements. Otherwise they are neighbours, of up. */
 template <bool GATED> static __global__ __launch_bounds__(FEW_WARPS *WARP, 2) void decode_hidden_kernel(HiddenProduct<float, Bf16> p) {
