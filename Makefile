@@ -39,6 +39,9 @@ ifneq ($(DETECTED),)
 $(error $(DETECTED))
 endif
 include $(BUILD)/parts.mk
+ifneq ($(if $(CMOCKA),,$(filter test test-programs test-sanitize test-threads test-mutants test-cuda test-cuda-emulated,$(MAKECMDGOALS))),)
+$(error cmocka was not found, and tests need it: 'make setup' installs it)
+endif
 
 # ---- flags ----
 # -ffp-contract=off: a*b+c is two roundings in the reference whatever the compiler; fast kernels ask for FMA by name.
@@ -57,6 +60,7 @@ LIB_SOURCES := $(wildcard src/base/*.c src/moe/*.c src/fast/*.c src/gguf/*.c src
 CUDA_SOURCES := $(if $(CUDA),$(wildcard src/cuda/*.cu src/cuda/products/*.cu src/cuda/experts/*.cu))
 CUDA_OBJECTS = $(CUDA_SOURCES:%.cu=$(OBJ)/%.o) $(if $(CUDA),$(patsubst %.c,$(OBJ)/%.o,$(filter-out %/absent.c %/model.c %/model_trace.c,$(wildcard src/cuda/*.c)))) \
 	$(if $(filter emulated,$(CUDA)),$(patsubst %.cpp,$(OBJ)/%.o,$(wildcard src/cuda/emulator/*.cpp)))
+CUDA_ABSENT = $(shell sed -n 's/^  GPU *//p' $(BUILD)/parts.txt)
 CUDA_MODEL = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(if $(CUDA),src/cuda/model.c src/cuda/model_trace.c,src/cuda/absent.c)))
 LIB = $(LIB_SOURCES:%.c=$(OBJ)/%.o) $(CUDA_OBJECTS) $(CUDA_MODEL)
 DOUBLE = $(LIB_SOURCES:%.c=$(OBJ)/double/%.o) $(CUDA_OBJECTS)
@@ -105,7 +109,7 @@ $(OBJ)/%.o: %.c $(OBJ)/flags
 	$(compile) -c -o $@ $<
 CUDA_ARCH ?= -gencode arch=compute_75,code=sm_75 -gencode arch=compute_80,code=[sm_80,compute_80] -gencode arch=compute_90a,code=sm_90a
 # No contraction here either: a*b+c is two roundings unless a kernel asks for fmaf.
-CUDA_COMPILE_1 = $(NVCC) -std=c++17 -O3 -lineinfo -fmad=false $(CUDA_ARCH) -Werror all-warnings -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics -I. -Isrc
+CUDA_COMPILE_1 = $(NVCC) -std=c++17 -O3 -lineinfo -fmad=false $(CUDA_ARCH) $(if $(WERROR),-Werror all-warnings) -Xcompiler -Wall,-Wextra,-fno-exceptions,-fno-rtti,-fno-threadsafe-statics -I. -Isrc
 CUDA_COMPILE_emulated = $(CXX) -x c++ -std=c++17 -g $(OPT) -ffp-contract=off -Wall -Wextra -Wno-psabi $(WERROR) -DMOE_CUDA_EMULATED -I. -Isrc -Isrc/cuda/emulator $(SANITIZE)
 CUDA_COMPILE = $(if $(CUDA),$(CUDA_COMPILE_$(CUDA)))
 # That it makes wgmma's products wait for each other, or ignores setmaxnreg, ptxas only remarks (C75..), which no -Werror counts. Here it is an error.
@@ -182,7 +186,7 @@ $(CUDA_DOUBLE_TESTS): %: %.o $(OBJ)/libmoe-double.a $(BUILD)/linked
 .PHONY: test-cuda test-cuda-emulated
 ifeq ($(CUDA),)
 test-cuda: ## verify the GPU's kernels against the reference in double
-	@echo "SKIP the GPU's tests: nvcc was not found, or is switched off (make test-cuda-emulated runs the kernels on the processor)"
+	@echo "SKIP the GPU's tests: $(CUDA_ABSENT) (make test-cuda-emulated runs the kernels on the processor)"
 else
 test-cuda: programs $(CUDA_TESTS) $(CUDA_DOUBLE_TESTS) $(OBJ)/cuda/gpu $(BUILD)/bench-cuda
 	@if $(OBJ)/cuda/gpu; then sh tools/run_tests.sh $(BUILD) $(sort $(CUDA_TESTS) $(CUDA_DOUBLE_TESTS)) $(wildcard tests/cuda/*.sh); fi
@@ -223,7 +227,7 @@ bench: programs ## measure every variant, verified first, beside this machine's 
 	@$(BUILD)/moe bench --torch $(PYTHON)
 ifeq ($(CUDA),)
 bench-cuda: ## measure a GPU, verified first, beside cuBLAS and a copy: docs/gpu_results.* and their picture
-	@echo "SKIP the GPU's measurements: nvcc was not found, or is switched off; with the CUDA toolkit and a GPU 'make bench-cuda' takes minutes"
+	@echo "SKIP the GPU's measurements: $(CUDA_ABSENT); with the CUDA toolkit and a GPU 'make bench-cuda' takes minutes"
 else
 BENCH_CUDA_INTO = $(if $(filter emulated,$(CUDA)),$(BUILD)/bench-cuda.out,docs)
 bench-cuda: $(BUILD)/bench-cuda

@@ -94,7 +94,7 @@ elif [ -n "${SAN:-}" ]; then line GPU 'not in a build with sanitizers (CUDA=emul
 elif [ -z "$nvcc" ]; then line GPU 'nvcc not found: CPU only'
 else
     toolkit=$(dirname "$(dirname "$(readlink -f "$nvcc")")") cuda_libs=
-    for lib in "$toolkit/lib64" "$toolkit/lib" /usr/lib/x86_64-linux-gnu; do
+    for lib in "$toolkit/lib64" "$toolkit/lib" "$toolkit"/targets/*/lib /usr/lib/x86_64-linux-gnu; do
         if [ -f "$lib/libcudart_static.a" ]; then cuda_libs="-L$lib -lcudart_static -ldl -lrt -lpthread"; break; fi
     done
     if [ -n "$cuda_libs" ] && probe cuda "$cuda_libs" 'extern int cudaGetDeviceCount(int *);

@@ -1,18 +1,18 @@
 #!/bin/sh
 # Runs test programs (cmocka) and scripts, one line each, past failures; shows a failing one's output.
 #   tools/run_tests.sh BUILD PROGRAM-OR-SCRIPT...
-# A script prints `ok name`, `not ok name`, `SKIP name: reason`. The last line is `N passed, N failed`.
+# A script prints `ok name`, `not ok name`, `SKIP name: reason`. The last line is `N passed, N failed`. Each has TEST_SECONDS=900.
 set -u
 build=$1
 shift
 passed=0 failed=0 skipped=0
-log=$build/test.log
+log=$build/test.log seconds=${TEST_SECONDS:-900}
 
 for test in "$@"; do
     began=$(date +%s%N)
     case $test in
-    *.sh) MOE=$build/moe BUILD=$build timeout 900 sh "$test" >"$log" 2>&1 ;;
-    *) timeout 900 "$test" >"$log" 2>&1 ;;
+    *.sh) MOE=$build/moe BUILD=$build timeout "$seconds" sh "$test" >"$log" 2>&1 ;;
+    *) timeout "$seconds" "$test" >"$log" 2>&1 ;;
     esac
     code=$?
     case $test in
@@ -24,7 +24,7 @@ for test in "$@"; do
         ;;
     esac
     why=
-    if [ $code -eq 124 ]; then why=' (stopped after 900 s)'; fi
+    if [ $code -eq 124 ]; then why=" (stopped after $seconds s)"; fi
     if [ $code -ne 0 ] && [ "$bad" -eq 0 ]; then
         bad=1 # a crash, or a sanitizer's report, after or before the summary
         why=${why:- (ended with status $code)}

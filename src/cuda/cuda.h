@@ -83,6 +83,8 @@ extern const size_t cuda_variant_count;
 bool cuda_variant_runs(const Cuda *cuda, const CudaVariant *v, const char **why_not);
 bool cuda_variant_takes(const CudaVariant *v, size_t m);
 const CudaVariant *cuda_variant_active(const Cuda *cuda, CudaType type, size_t m);
+/* Is this number in MOE_CUDA_WITHOUT=10,11, and so no rung of it taken? For finding out which one is to blame; 04 and 06, the last resorts, stay. */
+bool cuda_left_out(const char *id);
 
 /* ======== dense.cu: the FFN that every token visits ======== */
 typedef struct {

@@ -164,9 +164,10 @@ static void test_large_tiles(void **state) {
     (void)state;
     rng_seed(&rng, 55);
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) check_experts(&rng, &shapes[i]);
-    /* More tiles than a large GPU has processors: 140, each expert's last one of 22 rows. The emulator has had that above, and would take minutes. */
-    const Shape many = {ACT_SWIGLU, CUDA_BF16, 300, 1, 2, 136, 4360, EVENLY};
-    if (!cuda_is_emulated(rig.cuda)) check_experts(&rng, &many);
+    /* More tiles than a large GPU has processors: 140 of hidden rows, each expert's last one of 22 rows; about 190 of either product. The emulator, which
+     * has two processors, has had that above, and would take minutes. */
+    static const Shape many[] = {{ACT_SWIGLU, CUDA_BF16, 300, 1, 2, 136, 4360, EVENLY}, {ACT_SWIGLU, CUDA_BF16, 40, 8, 64, 520, 264, AT_RANDOM}};
+    for (size_t i = 0; i < sizeof many / sizeof *many && !cuda_is_emulated(rig.cuda); i++) check_experts(&rng, &many[i]);
 }
 
 /* What other GPUs do with bf16, older ones and newer. Only the emulator can be one at will. */
@@ -206,6 +207,32 @@ static void test_on_other_gpus(void **state) {
 #endif
 }
 
+/* MOE_CUDA_WITHOUT names rungs that are passed over, whole numbers of two digits; those that everything falls back on stay. */
+static void test_rungs_are_left_out(void **state) {
+    const Shape shape = {ACT_SWIGLU, CUDA_BF16, 4, 1, 2, 24, 24, EVENLY};
+    const char *given = getenv("MOE_CUDA_WITHOUT"), *why_not = NULL;
+    char *before = given != NULL ? strdup(given) : NULL;
+    Rng rng;
+    (void)state;
+    rng_seed(&rng, 56);
+    Layer l = layer_new(&rng, &shape);
+    setenv("MOE_CUDA_WITHOUT", "12,06,04,1", 1);
+    assert_true(cuda_left_out("12"));
+    assert_false(cuda_left_out("10") || cuda_left_out("01") || cuda_left_out("06") || cuda_left_out("04"));
+    assert_string_not_equal(cuda_experts_variant_active(rig.cuda, &l.w, &l.plan, false)->id, "12");
+    assert_int_equal(cuda_variant_active(rig.cuda, CUDA_F32, 1)->most_rows, 0);
+    assert_false(cuda_experts_variant_runs(rig.cuda, &cuda_experts_variants[cuda_experts_variant_count - 1], &l.w, &l.plan, &why_not));
+    assert_non_null(strstr(why_not, "MOE_CUDA_WITHOUT"));
+    setenv("MOE_CUDA_WITHOUT", "11,12", 1);
+    assert_true(cuda_left_out("11") && cuda_left_out("12"));
+    if (before != NULL)
+        setenv("MOE_CUDA_WITHOUT", before, 1);
+    else
+        unsetenv("MOE_CUDA_WITHOUT");
+    free(before);
+    layer_free(&l);
+}
+
 /* A rung that no shape here suits would be held against nothing. */
 static void test_every_rung_ran(void **state) {
     (void)state;
@@ -218,10 +245,11 @@ static void test_every_rung_ran(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_dense),          cmocka_unit_test(test_every_activation),
-                                       cmocka_unit_test(test_every_division), cmocka_unit_test(test_large_tiles),
-                                       cmocka_unit_test(test_on_other_gpus),  cmocka_unit_test(test_every_rung_ran)};
-    const int failed = cmocka_run_group_tests(tests, open_rig, close_rig);
+    /* Each has a device of its own: what goes wrong in one stays noted there. */
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_rig, close_rig)
+    const struct CMUnitTest tests[] = {TEST(test_dense),         TEST(test_every_activation),   TEST(test_every_division), TEST(test_large_tiles),
+                                       TEST(test_on_other_gpus), TEST(test_rungs_are_left_out), TEST(test_every_rung_ran)};
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
     print_message("rungs of the experts' ladder that ran, over all shapes: %zu\n", rungs_run);
     return failed;
 }

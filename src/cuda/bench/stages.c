@@ -158,7 +158,7 @@ static void add_stages(Turn *turn) {
     }
 }
 
-static void add_rung(Turn *turn, const CudaExpertsVariant *rung) {
+static void add_rung(Turn *turn, const CudaExpertsVariant *rung, bool kept) {
     Layer *l = turn->l;
     const LayerShape *s = l->shape;
     const char *why_not = NULL;
@@ -170,19 +170,20 @@ static void add_rung(Turn *turn, const CudaExpertsVariant *rung) {
     l->acts.plan.tokens = turn->tokens;
     if (!cuda_experts_variant_runs(l->b->cuda, rung, &l->w[0].experts, &l->acts.plan, &why_not))
         row_skipped(&row, why_not);
-    else if (!layer_verify(job, 0, true, &f))
+    else if (!layer_verify(job, 0, kept, &f))
         row_failed(&row, f.text);
     job->run = run_experts;
     if (turn->which > 0 && row.state == ROW_MEASURED) capture(job);
     group_add(turn->group, &row, enqueue_job, job, l->sets);
 }
 
-/* The ladder over a prompt, and over a single token; returns where in the group it begins. */
-static size_t add_ladder(Turn *turn) {
+/* The ladder over a prompt, and over a single token; returns where in the group it begins. Each rung is verified in full, and with `kept` also against what
+ * the layer gave. */
+static size_t add_ladder(Turn *turn, bool kept) {
     const size_t first = turn->group->count;
     if (turn->which > 1) return first;
     for (const CudaExpertsVariant *v = cuda_experts_variants; v < cuda_experts_variants + cuda_experts_variant_count; v++)
-        if (v->type == CUDA_BF16 && turn->group->count + DENSE_SQUARES + 2 < GROUP_MOST) add_rung(turn, v);
+        if (v->type == CUDA_BF16 && turn->group->count + DENSE_SQUARES + 2 < GROUP_MOST) add_rung(turn, v, kept);
     return first;
 }
 
@@ -199,12 +200,9 @@ Status bench_layer_tokens(Layer *l, size_t which, Fault *f) {
     Group *g = group_new(l->b);
     if (turn == NULL || g == NULL) return free(turn), free(g), fault(f, STATUS_FAIL, "out of memory");
     *turn = (Turn){.l = l, .group = g, .which = which, .tokens = layer_token_counts(l->b)[which]};
-    const bool right = add_whole(turn); /* of a layer that is wrong stages say nothing; a rung may be right, but not what it is held against */
-    size_t ladder = g->count, ladder_end = g->count;
-    if (right) {
-        add_stages(turn);
-        ladder = add_ladder(turn), ladder_end = g->count;
-    }
+    const bool right = add_whole(turn);
+    if (right) add_stages(turn); /* those of a layer that is wrong say nothing; the rungs that are not to blame may be right */
+    const size_t ladder = add_ladder(turn, right), ladder_end = g->count;
     add_ceilings(turn);
     group_measure(g);
     if (which == 0)
