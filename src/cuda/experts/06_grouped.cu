@@ -1,6 +1,6 @@
 /* 06_grouped.cu: one launch a product for all experts.
  *
- *   changes  the tiles of rungs 04 and 05 are given out over all experts' rows at once, instead of one launch for each expert
+ *   changes  the tiles of products/ (04, 05; of floats also 09) are given out over all experts' rows at once, instead of one launch for each expert
  *   why      with 128 experts most of them have few rows, and the GPU would wait for launches instead of working; and nobody has to ask the device how
  *            many rows each has
  *   enters   x (T,D); the plan; weights of all experts, f32 or bf16
@@ -13,11 +13,13 @@
  */
 #include "cuda/activate.h"
 #include "cuda/experts/experts.h"
+#include "cuda/products/pipeline_tile.h"
 #include "cuda/products/tensor_tile.h"
 
 /* all: c (S,n) = a (S,k) · w (E,n,k)ᵀ, each row with its expert's matrix. */
 template <typename Tile>
-static __global__ __launch_bounds__(Tile::THREADS) void grouped_kernel(Product<typename Tile::Weight> all, const int32_t *offsets, size_t experts) {
+static __global__ __launch_bounds__(Tile::THREADS, Tile::BLOCKS) void grouped_kernel(Product<typename Tile::Weight> all, const int32_t *offsets,
+                                                                                     size_t experts) {
     const Share s = find_share(offsets, experts, Tile::ROWS, blockIdx.x);
     if (s.tile * Tile::ROWS >= s.rows) return;
     const Product<typename Tile::Weight> one = {
@@ -29,15 +31,18 @@ template <typename Tile>
 static void launch_grouped(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t n, size_t k, size_t experts, const CudaPlan *plan) {
     const size_t slots = slots_at_most(plan);
     const dim3 grid((unsigned)tiles_at_most(slots, experts, Tile::ROWS), (unsigned)ceil_div(n, Tile::COLUMNS));
-    launch(cuda, "experts' product", grouped_kernel<Tile>, grid, dim3(Tile::THREADS), 0,
+    launch(cuda, "experts' product", grouped_kernel<Tile>, grid, dim3(Tile::THREADS), Tile::SHARED_BYTES,
            product<typename Tile::Weight>(c, a, w, slots, n, k, MATMUL_SET), plan->offsets, experts);
 }
 
 void grouped_product(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t n, size_t k, size_t experts, const CudaPlan *plan) {
     if (slots_at_most(plan) == 0) return;
-    if (w.type == CUDA_F32)
+    const bool old = cuda->capability < 80;
+    if (w.type == CUDA_F32 && !old && !cuda_left_out("09") && PipelineTile::takes(a, static_cast<const float *>(w.at), k))
+        launch_grouped<PipelineTile>(cuda, c, a, w, n, k, experts, plan);
+    else if (w.type == CUDA_F32)
         launch_grouped<RegisterTile<float>>(cuda, c, a, w, n, k, experts, plan);
-    else if (cuda->capability < 80)
+    else if (old)
         launch_grouped<RegisterTile<Bf16>>(cuda, c, a, w, n, k, experts, plan);
     else
         launch_grouped<TensorTile>(cuda, c, a, w, n, k, experts, plan);

@@ -158,7 +158,8 @@ static __device__ __forceinline__ void put_fragments(const Product<Bf16> &p, siz
 
 struct TensorTile {
     typedef Bf16 Weight;
-    static constexpr unsigned ROWS = TENSOR_TILE, COLUMNS = TENSOR_TILE, THREADS = TENSOR_THREADS;
+    static constexpr unsigned ROWS = TENSOR_TILE, COLUMNS = TENSOR_TILE, THREADS = TENSOR_THREADS, BLOCKS = 0;
+    static constexpr size_t SHARED_BYTES = 0;
     /* All of a block's threads call it. Rows from `row`, columns from `column`; `order` as in find_activations. */
     static __device__ __forceinline__ void run(const Product<Bf16> &p, size_t row, size_t column, const int32_t *order = NULL) {
         TensorRows rows;

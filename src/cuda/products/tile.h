@@ -114,21 +114,23 @@ template <typename W> static __device__ __forceinline__ void register_tile(const
     put_four_by_four(p, row + r, column + j, sum);
 }
 
-/* A tile as a type, for kernels that take any: the size of one, who makes it, and how. */
+/* A tile as a type, for kernels that take any: the size of one, who makes it, and how; how many blocks a processor should have room for (0: as it comes),
+ * and the shared memory that a launch gives each. */
 template <typename W> struct RegisterTile {
     typedef W Weight;
-    static constexpr unsigned ROWS = TILE, COLUMNS = TILE, THREADS = TILE_THREADS;
+    static constexpr unsigned ROWS = TILE, COLUMNS = TILE, THREADS = TILE_THREADS, BLOCKS = 0;
+    static constexpr size_t SHARED_BYTES = 0;
     static __device__ __forceinline__ void run(const Product<W> &p, size_t row, size_t column) { register_tile(p, row, column); }
 };
 
 /* One block a tile of c. */
-template <typename Tile> static __global__ __launch_bounds__(Tile::THREADS) void tiles_kernel(Product<typename Tile::Weight> p) {
+template <typename Tile> static __global__ __launch_bounds__(Tile::THREADS, Tile::BLOCKS) void tiles_kernel(Product<typename Tile::Weight> p) {
     Tile::run(p, (size_t)blockIdx.x * Tile::ROWS, (size_t)blockIdx.y * Tile::COLUMNS);
 }
 template <typename Tile>
 static void launch_tiles(Cuda *cuda, const char *doing, float *c, const float *a, CudaMatrix w, size_t m, size_t n, size_t k, MatmulMode mode) {
     const dim3 grid((unsigned)ceil_div(m, Tile::ROWS), (unsigned)ceil_div(n, Tile::COLUMNS));
-    launch(cuda, doing, tiles_kernel<Tile>, grid, dim3(Tile::THREADS), 0, product<typename Tile::Weight>(c, a, w, m, n, k, mode));
+    launch(cuda, doing, tiles_kernel<Tile>, grid, dim3(Tile::THREADS), Tile::SHARED_BYTES, product<typename Tile::Weight>(c, a, w, m, n, k, mode));
 }
 
 #endif
