@@ -27,7 +27,8 @@ static bool by_sixteen(CudaMatrix m, size_t width) { return at_sixteen(m.at) && 
 
 bool cuda_experts_variant_runs(const Cuda *cuda, const CudaExpertsVariant *v, const CudaExperts *w, const CudaPlan *plan, const char **why_not) {
     const char *why = NULL;
-    if (v->type != w->up.type) why = "is for weights of the other type";
+    if (v->type != w->up.type)
+        why = "is for weights of the other type";
     else if (cuda->capability < v->needs || (v->needs == 90 && cuda->capability != 90)) /* wgmma is for sm_90a: no older GPU has it, no newer one */
         why = v->needs >= 90 ? "needs a GPU of compute capability 9.0" : "needs a GPU of compute capability 8.0 or newer";
     else if (cuda_left_out(v->id))

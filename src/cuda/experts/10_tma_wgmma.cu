@@ -96,7 +96,8 @@ void hopper_experts(Cuda *cuda, const CudaExpertsRows *r, const CudaExperts *w, 
     const size_t row_tiles = tiles_at_most(slots, E, HOPPER_ROWS);
     HopperProduct hidden = {}, out = {};
     if (slots == 0) return;
-    hidden.out = reinterpret_cast<uint16_t *>(r->hidden), hidden.offsets = plan->offsets, hidden.experts = E, hidden.columns = F, hidden.depth = D, hidden.act = w->act;
+    hidden.out = reinterpret_cast<uint16_t *>(r->hidden), hidden.offsets = plan->offsets, hidden.experts = E, hidden.columns = F, hidden.depth = D,
+    hidden.act = w->act;
     out.out = reinterpret_cast<uint16_t *>(r->ys), out.offsets = plan->offsets, out.experts = E, out.columns = D, out.depth = F, out.act = w->act;
     if (!map_product(cuda, &hidden, r->xs, slots, gated ? w->gate : w->up, w->up, "experts' hidden rows, describing the arrays") ||
         !map_product(cuda, &out, r->hidden, slots, w->down, w->down, "experts' outputs, describing the arrays"))

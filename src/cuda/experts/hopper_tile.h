@@ -33,9 +33,9 @@ enum HopperOutput { HIDDEN_OF_PAIRS, HIDDEN_OF_UP, OUTPUT_ROWS };
 /* Goes to kernels by value. */
 struct HopperProduct {
     CUtensorMap rows, first, second; /* (S,k); (E,n,k) of a tile's first and last 128 columns */
-    uint16_t *out;                   /* (S,n) in bf16: hidden, or ys */
-    const int32_t *offsets;          /* (E+1) */
-    size_t experts, columns, depth;  /* E, n, k */
+    uint16_t *out; /* (S,n) in bf16: hidden, or ys */
+    const int32_t *offsets; /* (E+1) */
+    size_t experts, columns, depth; /* E, n, k */
     Activation act;
 };
 
@@ -84,7 +84,8 @@ static __device__ __forceinline__ unsigned steps_of(const HopperProduct &p) { re
 /* One thread has a step fetched, once the stage is empty: at first it is, and a wait for the phase before the first is over at once. The bytes are those
  * of whole boxes, also where they reach outside. */
 template <HopperOutput OUT>
-static __device__ __forceinline__ void fetch_step(HopperShared *s, const HopperProduct &p, const Share &share, size_t column, unsigned step, Turn *turn) {
+static __device__ __forceinline__ void fetch_step(HopperShared *s, const HopperProduct &p, const Share &share, size_t column, unsigned step,
+                                                  Turn *turn) {
     HopperStage *stage = &s->stage[turn->stage];
     uint64_t *full = &s->full[turn->stage];
     const unsigned k = step * BOX_DEPTH;
@@ -135,7 +136,7 @@ template <HopperOutput OUT> static __device__ __forceinline__ uint32_t two_of(co
     return bf16_pair(swiglu<true>(sum[q], sum[q + SUMS / 2]), swiglu<true>(sum[q + 1], sum[q + 1 + SUMS / 2]));
 }
 
-/* A thread's two neighbours are four bytes, and a warp's of one q are eight rows of 16: writes to memory of half of what it is written in. So each warp
+/* A thread's two neighbours are four bytes, and a warp's, of one q, are 16 in each of eight rows: half of the 32 that memory is written in. So each warp
  * hands its 16 rows through shared memory, 128 columns at a time, and then writes 256 neighbouring bytes of two rows at once. There, too, piece p of row
  * r stands at p ^ r % 8, for the same reason as in a box. n is a multiple of 8: a piece of eight columns is in the matrix or not. */
 template <HopperOutput OUT>
