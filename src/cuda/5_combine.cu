@@ -8,7 +8,7 @@
  * One thread 16 bytes of a row, neighbours beside each other; where rows do not begin at multiples of 16 bytes, one thread a float. This stage is nothing
  * but reading: a thread asks for the rows of four choices before it adds the first.
  */
-#include "cuda/kernel.h"
+#include "cuda/tensor.h"
 
 /* What one thread reads of a row, and its sums. */
 template <typename Piece> struct Sums { Piece all; };
@@ -23,9 +23,10 @@ static __device__ __forceinline__ void add_weighted(Sums<float4> *sums, float we
 static __device__ __forceinline__ void add_weighted(Sums<uint4> *sums, float weight, uint4 y) {
     const uint32_t pairs[4] = {y.x, y.y, y.z, y.w};
     UNROLLED
-    for (unsigned i = 0; i < 4; i++) { /* the neighbour with the lower address is the lower half */
-        add_weighted(&sums->all[2 * i], weight, __uint_as_float(pairs[i] << 16));
-        add_weighted(&sums->all[2 * i + 1], weight, __uint_as_float(pairs[i] & 0xffff0000u));
+    for (unsigned i = 0; i < 4; i++) {
+        float two[2];
+        unpack_bf16_pair(two, pairs[i]);
+        add_weighted(&sums->all[2 * i], weight, two[0]), add_weighted(&sums->all[2 * i + 1], weight, two[1]);
     }
 }
 

@@ -16,6 +16,11 @@
 
 #include "cuda/kernel.h"
 
+/* Both of a pair; the one with the lower index first. */
+static __device__ __forceinline__ void unpack_bf16_pair(float *two, uint32_t pair) {
+    two[0] = __uint_as_float(pair << 16), two[1] = __uint_as_float(pair & 0xffff0000u);
+}
+
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 static __device__ __forceinline__ void mma_bf16(float *sum, const uint32_t *a, const uint32_t *b) {
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"

@@ -93,6 +93,13 @@ static inline float *rig_input(Rig *rig, const float *host, size_t count) { retu
 static inline int32_t *rig_ids(Rig *rig, const int32_t *host, size_t count) { return rig_piece(rig, host, count * sizeof *host, false); }
 static inline float *rig_output(Rig *rig, const float *start, size_t count) { return rig_piece(rig, start, count * sizeof *start, true); }
 static inline int32_t *rig_id_output(Rig *rig, size_t count) { return rig_piece(rig, NULL, count * sizeof(int32_t), true); }
+static inline float rig_from_bf16(uint16_t half) {
+    const uint32_t bits = (uint32_t)half << 16;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* Weights of `type`; `host` is rounded in place to what the device holds, so that the reference computes with the same numbers. */
 static inline CudaMatrix rig_matrix(Rig *rig, CudaType type, float *host, size_t count) {
     void *at = rig_piece(rig, NULL, count * cuda_type_bytes(type), false);
@@ -101,10 +108,7 @@ static inline CudaMatrix rig_matrix(Rig *rig, CudaType type, float *host, size_t
     cuda_download(rig->cuda, p->start, at, p->bytes);
     rig_sync(rig);
     if (type == CUDA_BF16)
-        for (size_t i = 0; i < count; i++) {
-            const uint32_t bits = (uint32_t)p->start[2 * i] << 16 | (uint32_t)p->start[2 * i + 1] << 24;
-            memcpy(&host[i], &bits, sizeof bits);
-        }
+        for (size_t i = 0; i < count; i++) host[i] = rig_from_bf16((uint16_t)(p->start[2 * i] | p->start[2 * i + 1] << 8));
     return (CudaMatrix){at, type};
 }
 
@@ -193,13 +197,6 @@ static inline double rig_to_bf16(double x) {
     int exponent = 0;
     const double fraction = frexp(x, &exponent);
     return isfinite(x) && x != 0 ? ldexp(rint(ldexp(fraction, 8)), exponent - 8) : x;
-}
-
-static inline float rig_from_bf16(uint16_t half) {
-    const uint32_t bits = (uint32_t)half << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
 }
 
 /* The program's one rig, for cmocka_run_group_tests. */

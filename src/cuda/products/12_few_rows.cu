@@ -41,11 +41,8 @@ template <bool BY_SIXTEEN> static __device__ __forceinline__ Fetched<Bf16> fetch
 static __device__ __forceinline__ void unpack(float *terms, Fetched<float> f) {
     terms[0] = f.raw.x, terms[1] = f.raw.y, terms[2] = f.raw.z, terms[3] = f.raw.w;
 }
-static __device__ __forceinline__ void unpack_pair(float *terms, uint32_t pair) {
-    terms[0] = __uint_as_float(pair << 16), terms[1] = __uint_as_float(pair & 0xffff0000u);
-}
 static __device__ __forceinline__ void unpack(float *terms, Fetched<Bf16> f) {
-    unpack_pair(terms, f.raw.x), unpack_pair(terms + 2, f.raw.y), unpack_pair(terms + 4, f.raw.z), unpack_pair(terms + 6, f.raw.w);
+    unpack_bf16_pair(terms, f.raw.x), unpack_bf16_pair(terms + 2, f.raw.y), unpack_bf16_pair(terms + 4, f.raw.z), unpack_bf16_pair(terms + 6, f.raw.w);
 }
 
 /* The activations that a piece of weights is multiplied by; W says whether they are rounded. */
@@ -53,7 +50,7 @@ template <typename W, bool BY_SIXTEEN> static __device__ __forceinline__ void ac
     UNROLLED
     for (unsigned i = 0; i < TERMS<W>; i += 4) unpack(terms + i, fetch<BY_SIXTEEN>(row, at + i, width));
     UNROLLED
-    for (unsigned i = 0; sizeof(W) == sizeof(Bf16) && i < TERMS<W>; i += 2) unpack_pair(terms + i, bf16_pair(terms[i], terms[i + 1]));
+    for (unsigned i = 0; sizeof(W) == sizeof(Bf16) && i < TERMS<W>; i += 2) unpack_bf16_pair(terms + i, bf16_pair(terms[i], terms[i + 1]));
 }
 
 /* sum (ROWS,COLUMNS) += what the pieces w (COLUMNS) at `at` add. */
