@@ -35,7 +35,7 @@ constexpr size_t TILES_FROM = 32768; /* outputs: 8 tiles. Fixed, so that a route
 
 static void router_product(Cuda *cuda, float *y, const float *x, const float *w, size_t tokens, size_t rows, size_t columns) {
     const CudaMatrix matrix = {w, CUDA_F32};
-    const bool few = tokens * rows <= TILES_FROM && !cuda_left_out("12");
+    const bool few = tokens * rows <= TILES_FROM && !cuda_left_out(cuda, "12");
     (few ? few_rows_nt : cuda_matmul_nt)(cuda, y, x, matrix, tokens, rows, columns, MATMUL_SET);
 }
 

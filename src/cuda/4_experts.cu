@@ -31,7 +31,7 @@ bool cuda_experts_variant_runs(const Cuda *cuda, const CudaExpertsVariant *v, co
         why = "is for weights of the other type";
     else if (cuda->capability < v->needs || (v->needs == 90 && cuda->capability != 90)) /* wgmma is for sm_90a: no older GPU has it, no newer one */
         why = v->needs >= 90 ? "needs a GPU of compute capability 9.0" : "needs a GPU of compute capability 8.0 or newer";
-    else if (cuda_left_out(v->id))
+    else if (cuda_left_out(cuda, v->id))
         why = "left out by MOE_CUDA_WITHOUT";
     else if (!v->keeps && plan->mix != NULL)
         why = "fetches tokens' rows; under soft routing an expert's row is a mixture of all";

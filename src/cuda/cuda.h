@@ -26,6 +26,9 @@ Status cuda_open(Cuda **cuda, Fault *f); /* the first device; a Fault says what 
 void cuda_close(Cuda *cuda);             /* NULL is fine */
 bool cuda_is_emulated(const Cuda *cuda);  /* kernels run on the processor: right or wrong, but never fast */
 const char *cuda_name(const Cuda *cuda); /* "NVIDIA H100 80GB HBM3 (9.0), driver 13.0, toolkit 13.0" */
+/* Is a rung of this number, "11", passed over? MOE_CUDA_WITHOUT=10,11 says so when the device is opened, to find out which one is to blame; 04 and 06, the
+ * last resorts, stay. */
+bool cuda_left_out(const Cuda *cuda, const char *id);
 size_t cuda_cache_bytes(const Cuda *cuda); /* of the cache that all processors share (L2): what fits into it is read from memory once */
 Status cuda_sync(Cuda *cuda, Fault *f);  /* waits; the first thing that went wrong since it was opened */
 
@@ -83,8 +86,6 @@ extern const size_t cuda_variant_count;
 bool cuda_variant_runs(const Cuda *cuda, const CudaVariant *v, const char **why_not);
 bool cuda_variant_takes(const CudaVariant *v, size_t m);
 const CudaVariant *cuda_variant_active(const Cuda *cuda, CudaType type, size_t m);
-/* Is this number in MOE_CUDA_WITHOUT=10,11, and so no rung of it taken? For finding out which one is to blame; 04 and 06, the last resorts, stay. */
-bool cuda_left_out(const char *id);
 
 /* ======== dense.cu: the FFN that every token visits ======== */
 typedef struct {

@@ -63,11 +63,28 @@ static void describe(Cuda *cuda) {
              toolkit / 1000, toolkit % 1000 / 10);
 }
 
+/* A rung's number is two digits. 0: it is too large for any. */
+static uint32_t rung_bit(const char *id) {
+    const unsigned number = 10 * (unsigned)(id[0] - '0') + (unsigned)(id[1] - '0');
+    return number < 32 ? 1u << number : 0;
+}
+static uint32_t rungs_left_out(const char *list) {
+    const uint32_t last_resorts = rung_bit("04") | rung_bit("06");
+    uint32_t bits = 0;
+    for (size_t length; list != NULL && *list != '\0'; list += length + (list[length] == ',')) {
+        length = strcspn(list, ",");
+        if (length == 2 && strspn(list, "0123456789") == 2) bits |= rung_bit(list);
+    }
+    return bits & ~last_resorts;
+}
+bool cuda_left_out(const Cuda *cuda, const char *id) { return (cuda->left_out & rung_bit(id)) != 0; }
+
 Status cuda_open(Cuda **out, Fault *f) {
     *out = NULL;
     if (find_device(f) != STATUS_OK) return STATUS_FAIL;
     Cuda *cuda = (Cuda *)calloc(1, sizeof *cuda);
     if (cuda == NULL) return fault(f, STATUS_FAIL, "out of memory");
+    cuda->left_out = rungs_left_out(getenv("MOE_CUDA_WITHOUT"));
     if (cuda_check(cuda, cudaSetDevice(0), "opening the GPU")) describe(cuda);
     if (!cuda->failed) cuda_check(cuda, cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking), "opening a queue");
     if (!cuda->failed && cuda->capability < 75)

@@ -36,6 +36,7 @@ struct Cuda {
     int processors;
     size_t shared_bytes; /* a block's most */
     size_t cache_bytes;
+    uint32_t left_out; /* bit n: rung n (cuda_left_out) */
     bool failed, capturing;
     Fault fault;         /* the first thing that went wrong */
     char name[320];

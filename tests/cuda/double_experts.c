@@ -203,6 +203,16 @@ static void test_on_other_gpus(void **state) {
 #endif
 }
 
+/* The device opened again, with MOE_CUDA_WITHOUT as given; NULL: as if nobody had set it. */
+static void open_without(const char *rungs) {
+    rig_close(&rig);
+    if (rungs != NULL)
+        setenv("MOE_CUDA_WITHOUT", rungs, 1);
+    else
+        unsetenv("MOE_CUDA_WITHOUT");
+    rig_open(&rig);
+}
+
 /* MOE_CUDA_WITHOUT names rungs that are passed over, whole numbers of two digits; those that everything falls back on stay. */
 static void test_rungs_are_left_out(void **state) {
     const Shape shape = {ACT_SWIGLU, CUDA_BF16, 4, 1, 2, 24, 24, EVENLY};
@@ -211,22 +221,19 @@ static void test_rungs_are_left_out(void **state) {
     Rng rng;
     (void)state;
     rng_seed(&rng, 56);
+    open_without("12,06,04,1");
     Layer l = layer_new(&rng, &shape);
-    setenv("MOE_CUDA_WITHOUT", "12,06,04,1", 1);
-    assert_true(cuda_left_out("12"));
-    assert_false(cuda_left_out("10") || cuda_left_out("01") || cuda_left_out("06") || cuda_left_out("04"));
+    assert_true(cuda_left_out(rig.cuda, "12"));
+    assert_false(cuda_left_out(rig.cuda, "10") || cuda_left_out(rig.cuda, "01") || cuda_left_out(rig.cuda, "06") || cuda_left_out(rig.cuda, "04"));
     assert_string_not_equal(cuda_experts_variant_active(rig.cuda, &l.w, &l.plan, false)->id, "12");
     assert_int_equal(cuda_variant_active(rig.cuda, CUDA_F32, 1)->most_rows, 0);
     assert_false(cuda_experts_variant_runs(rig.cuda, &cuda_experts_variants[cuda_experts_variant_count - 1], &l.w, &l.plan, &why_not));
     assert_non_null(strstr(why_not, "MOE_CUDA_WITHOUT"));
-    setenv("MOE_CUDA_WITHOUT", "11,12", 1);
-    assert_true(cuda_left_out("11") && cuda_left_out("12"));
-    if (before != NULL)
-        setenv("MOE_CUDA_WITHOUT", before, 1);
-    else
-        unsetenv("MOE_CUDA_WITHOUT");
-    free(before);
     layer_free(&l);
+    open_without("11,12");
+    assert_true(cuda_left_out(rig.cuda, "11") && cuda_left_out(rig.cuda, "12"));
+    open_without(before);
+    free(before);
 }
 
 /* A rung that no shape here suits would be held against nothing. */

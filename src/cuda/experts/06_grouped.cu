@@ -38,7 +38,7 @@ static void launch_grouped(Cuda *cuda, float *c, const float *a, CudaMatrix w, s
 void grouped_product(Cuda *cuda, float *c, const float *a, CudaMatrix w, size_t n, size_t k, size_t experts, const CudaPlan *plan) {
     if (slots_at_most(plan) == 0) return;
     const bool old = cuda->capability < 80;
-    if (w.type == CUDA_F32 && !old && !cuda_left_out("09") && PipelineTile::takes(a, static_cast<const float *>(w.at), k))
+    if (w.type == CUDA_F32 && !old && !cuda_left_out(cuda, "09") && PipelineTile::takes(a, static_cast<const float *>(w.at), k))
         launch_grouped<PipelineTile>(cuda, c, a, w, n, k, experts, plan);
     else if (w.type == CUDA_F32)
         launch_grouped<RegisterTile<float>>(cuda, c, a, w, n, k, experts, plan);

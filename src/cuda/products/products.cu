@@ -8,8 +8,6 @@
 #include "cuda/products/products.h"
 #include "cuda/products/tile.h"
 
-#include <stdlib.h>
-
 /* Two ladders, of float weights and of bf16: of either, the last row that runs and takes so many rows of a is the one in use. Numbers that are missing are
  * the experts' alone. */
 /* clang-format off */
@@ -27,21 +25,11 @@ const CudaVariant cuda_variants[] = {
 /* clang-format on */
 const size_t cuda_variant_count = sizeof cuda_variants / sizeof cuda_variants[0];
 
-bool cuda_left_out(const char *id) {
-    const char *list = getenv("MOE_CUDA_WITHOUT");
-    if (list == NULL || strcmp(id, "04") == 0 || strcmp(id, "06") == 0) return false;
-    for (size_t length; *list != '\0'; list += length + (list[length] == ',')) {
-        length = strcspn(list, ",");
-        if (length == strlen(id) && strncmp(list, id, length) == 0) return true;
-    }
-    return false;
-}
-
 bool cuda_variant_runs(const Cuda *cuda, const CudaVariant *v, const char **why_not) {
     const char *why = NULL;
     if (cuda->capability < v->needs)
         why = "needs a GPU of compute capability 8.0 or newer";
-    else if (cuda_left_out(v->id))
+    else if (cuda_left_out(cuda, v->id))
         why = "left out by MOE_CUDA_WITHOUT";
     if (why_not != NULL) *why_not = why;
     return why == NULL;
