@@ -1,4 +1,5 @@
-/* test_cli.c: the words of a command line. Values arrive or the fault names flag, expectation, finding and the nearest name; JSON is JSON. */
+/* test_cli.c: the words of a command line. Values arrive or the fault names flag, expectation, finding and the nearest name; JSON is JSON. Long, because
+ * each kind of flag can be wrong in its own ways. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
